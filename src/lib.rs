@@ -1,0 +1,3 @@
+//! `verifier`: rollout health verifier and SLO probe service.
+
+pub mod sandbox;
