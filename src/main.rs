@@ -1,1 +1,3 @@
+//! The `verifier` program.
+
 fn main() {}

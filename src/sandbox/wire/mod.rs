@@ -1,0 +1,3 @@
+//! The half of the sandbox that has sockets and processes.
+
+pub mod world;
