@@ -1,0 +1,114 @@
+//! Traffic folded into tenths of a second: what the driver reports and the judge reads. Ten thousand users cost what ten do.
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{Counts, Outcome};
+use super::time::At;
+use super::traffic::Name;
+
+/// The length of a slice in microseconds.
+pub const SLICE_MICROS: u64 = 100_000;
+
+/// What became known about one lane during one slice of time. `due` counts by intended start, everything else by the moment it became
+/// known; so slots in flight are the running sum of `due` minus the running sum of all counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// The lane.
+    pub lane: Name,
+    /// The end of the slice, a multiple of [`SLICE_MICROS`]; it began one slice earlier.
+    pub end: At,
+    /// Slots whose intended start fell into the slice.
+    pub due: u64,
+    /// Who answered what; a part without pod and version is unattributed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// The latest intended-start-to-send delay seen in this slice, in microseconds.
+    pub lag_max: u64,
+}
+
+impl Slice {
+    /// All parts together.
+    pub fn counts(&self) -> Counts {
+        let mut all = Counts::default();
+        self.parts.iter().for_each(|p| all.merge(&p.counts));
+        all
+    }
+}
+
+/// The share of one pod (as it named itself) in a slice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// The pod, when the answer named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Name>,
+    /// Its version, when the answer named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Name>,
+    /// How the slots ended.
+    pub counts: Counts,
+    /// Per threshold of the lane: slots that became known not to have been answered well within it, unless they had already failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slow: Vec<u64>,
+    /// Latencies of good answers from the intended start, as `(microseconds rounded up to 3 significant digits, count)`, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latency: Vec<(u64, u32)>,
+}
+
+/// One failed (or unsendable) slot, with all that the connection knew. The first few thousand of a run are kept one by one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The lane.
+    pub lane: Name,
+    /// Intended start.
+    pub due: At,
+    /// When the first byte was written, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<At>,
+    /// When the failure became known.
+    pub known: At,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The status, if the answer's head came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The pod, when the answer named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Name>,
+    /// Its version, when the answer named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Name>,
+    /// The connection it used, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+    /// What the system said, at most 160 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// The connection that a failed request used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Our local port.
+    pub local_port: u16,
+    /// Age when the request was written, in microseconds.
+    pub age: u64,
+    /// Requests it had served before.
+    pub served: u64,
+    /// The pod that last answered on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pod: Option<Name>,
+}
+
+/// A stretch of one lane without any good answer, by intended starts: from the first bad slot to the next good one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The lane.
+    pub lane: Name,
+    /// Intended start of the first bad slot.
+    pub from: At,
+    /// Intended start of the next good slot; nothing while the gap is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<At>,
+    /// Bad slots in it so far.
+    pub failed: u64,
+}

@@ -1,0 +1,107 @@
+//! What traffic to send: plain data, made from a scenario, carried out by `load`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::as_micros;
+
+/// A short shared name: a lane, a pod, a revision.
+pub type Name = Arc<str>;
+
+/// One way of sending: entry point times connection mode, with its own schedule, series and verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LanePlan {
+    /// `fresh`, `kept`; unique within a run.
+    pub name: Name,
+    /// What happens to connections.
+    pub mode: Mode,
+    /// Slots a second; the schedule is open loop and never waits for answers.
+    pub rate: f64,
+    /// Where and what to ask.
+    pub request: RequestPlan,
+    /// What a good answer looks like.
+    pub expect: Expect,
+    /// From the intended start; an answer that is not complete by then has failed.
+    #[serde(with = "as_micros")]
+    pub timeout: Duration,
+    /// From the start of connecting.
+    #[serde(with = "as_micros")]
+    pub connect_timeout: Duration,
+    /// Slots in flight at once; above it a slot is booked `not_sent`.
+    pub max_in_flight: usize,
+    /// Latency thresholds of the objectives, ascending: slower answers are counted per threshold as soon as it has passed.
+    pub thresholds: Vec<Micros>,
+}
+
+/// A threshold in microseconds.
+pub type Micros = u64;
+
+/// What happens to connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// A new connection for each request, closed after it.
+    Fresh,
+    /// This many connections, opened once, reused in turn, and reopened only when they die.
+    Kept {
+        /// How many.
+        connections: usize,
+    },
+}
+
+/// One request, the same for every slot of a lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestPlan {
+    /// `http://host:port/path?query`. The host goes into `Host` (and SNI) and is resolved unless `connect_to` is given.
+    pub url: String,
+    /// `address:port` to connect to instead of resolving the URL's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_to: Option<String>,
+    /// `GET` unless said otherwise.
+    pub method: String,
+    /// Added to the verifier's own headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What a good answer looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expect {
+    /// Inclusive ranges of good statuses; 200..=399 by default.
+    pub status: Vec<(u16, u16)>,
+    /// Response headers that name the pod that answered, the first present wins.
+    pub pod_headers: Vec<String>,
+    /// Response headers that name its version.
+    pub version_headers: Vec<String>,
+    /// A substring that the body must contain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_contains: Option<String>,
+    /// Bytes of body read at most.
+    pub max_body: usize,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self {
+            status: vec![(200, 399)],
+            pod_headers: vec!["x-pod-name".into(), "x-pod".into(), "x-served-by".into()],
+            version_headers: vec!["x-app-version".into(), "x-version".into()],
+            body_contains: None,
+            max_body: 1 << 20,
+        }
+    }
+}
+
+/// What the driver is told: all lanes and one seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrafficPlan {
+    /// The lanes, at most 16.
+    pub lanes: Vec<LanePlan>,
+    /// Drawn on by nothing but jitter and Poisson arrivals; printed in every report.
+    pub seed: u64,
+    /// Sent as `x-verifier-run`, so that the other side can tell this traffic.
+    pub run_id: String,
+}
