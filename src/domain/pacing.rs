@@ -18,18 +18,12 @@ impl Pacer {
     }
 
     /// When slot `i` is due.
-    #[expect(clippy::cast_precision_loss, reason = "2^53 slots outlast any run")]
     pub fn due(&self, i: u64) -> At {
         self.start + Duration::from_secs_f64(i as f64 / self.rate)
     }
 
     /// How many slots are due at or before `now`.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "checked against `due`"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked against `due`")]
     pub fn due_by(&self, now: At) -> u64 {
         if now < self.start {
             return 0;
