@@ -1,7 +1,14 @@
 //! What the verifier knows and decides: pure. No I/O, no clock, no global RNG, no hash-map iteration.
 
+pub mod latency;
+pub mod objective;
 pub mod outcome;
 pub mod pacing;
+pub mod rollout;
+pub mod scenario;
 pub mod slice;
+pub mod tally;
 pub mod time;
 pub mod traffic;
+pub mod verdict;
+pub mod words;

@@ -99,13 +99,16 @@ pub struct Connection {
     pub last_pod: Option<Name>,
 }
 
-/// A stretch of one lane without any good answer, by intended starts: from the first bad slot to the next good one.
+/// A stretch of one lane without any good answer, by intended starts: from the first bad slot to the next good one. While it is open
+/// it is reported again whenever it has grown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
     /// The lane.
     pub lane: Name,
     /// Intended start of the first bad slot.
     pub from: At,
+    /// Intended start of the last bad slot known so far.
+    pub last: At,
     /// Intended start of the next good slot; nothing while the gap is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<At>,

@@ -1,0 +1,283 @@
+//! The rollout under watch: what the cluster says, which phase that is, whether it is complete, and whether it can still get better.
+
+pub mod guard;
+pub mod state;
+mod stuck;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use self::state::{DeploymentState, EndpointsState, PodState, ReplicaSetState};
+pub use self::stuck::Stuck;
+use super::time::At;
+use super::traffic::Name;
+
+/// Pods that are gone are remembered up to this many, the oldest forgotten first.
+const MAX_GONE: usize = 2_000;
+
+/// Which part of a rollout the cluster is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing was changed yet.
+    Baseline,
+    /// New pods are wanted or starting; none is ready.
+    Surging,
+    /// New pods are ready while old ones still serve.
+    Replacing,
+    /// All new pods are available; old ones are on their way out.
+    Terminating,
+    /// Complete, and nothing of the old is left.
+    Settled,
+}
+
+impl Phase {
+    /// The word in files and on screens.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Surging => "surging",
+            Self::Replacing => "replacing",
+            Self::Terminating => "terminating",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// A pod with the moments that the verifier saw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodLife {
+    /// The latest state.
+    pub state: PodState,
+    /// First seen.
+    pub seen: At,
+    /// First seen ready.
+    pub ready: Option<At>,
+    /// First seen with a deletion timestamp.
+    pub terminating: Option<At>,
+    /// Gone from the API.
+    pub gone: Option<At>,
+    /// Since when the pod is in a state that does not get better by itself.
+    troubled: Option<At>,
+}
+
+impl PodLife {
+    fn is_active(&self) -> bool {
+        self.gone.is_none() && self.terminating.is_none()
+    }
+}
+
+/// Everything known of the target, folded from events.
+#[derive(Clone, Debug, Default)]
+pub struct Rollout {
+    deployment: Option<DeploymentState>,
+    lost: bool,
+    sets: BTreeMap<Name, ReplicaSetState>,
+    set_trouble: BTreeMap<Name, At>,
+    pods: BTreeMap<Name, PodLife>,
+    gone: VecDeque<PodLife>,
+    endpoints: BTreeMap<Name, EndpointsState>,
+    before: Option<Name>,
+    wanted: Option<i64>,
+}
+
+impl Rollout {
+    /// The Deployment said something new.
+    pub fn deployment(&mut self, state: &DeploymentState) {
+        self.lost |= self.deployment.as_ref().is_some_and(|d| d.uid != state.uid);
+        self.deployment = Some(state.clone());
+    }
+
+    /// The Deployment is gone.
+    pub const fn deployment_gone(&mut self) {
+        self.lost = true;
+    }
+
+    /// A ReplicaSet said something new.
+    pub fn replica_set(&mut self, state: &ReplicaSetState, at: At) {
+        if state.failure.is_some() {
+            self.set_trouble.entry(state.uid.clone()).or_insert(at);
+        } else {
+            self.set_trouble.remove(&state.uid);
+        }
+        self.sets.insert(state.uid.clone(), state.clone());
+    }
+
+    /// A ReplicaSet is gone.
+    pub fn replica_set_gone(&mut self, uid: &Name) {
+        self.sets.remove(uid);
+        self.set_trouble.remove(uid);
+    }
+
+    /// A pod said something new.
+    pub fn pod(&mut self, state: &PodState, at: At) {
+        let life = self.pods.entry(state.uid.clone()).or_insert_with(|| PodLife {
+            state: state.clone(),
+            seen: at,
+            ready: None,
+            terminating: None,
+            gone: None,
+            troubled: None,
+        });
+        life.ready = life.ready.or(state.ready.then_some(at));
+        life.terminating = life.terminating.or(state.terminating.map(|_| at));
+        life.troubled = if stuck::trouble(state).is_some() { life.troubled.or(Some(at)) } else { None };
+        life.state = state.clone();
+    }
+
+    /// A pod is gone.
+    pub fn pod_gone(&mut self, uid: &Name, at: At) {
+        if let Some(mut life) = self.pods.remove(uid) {
+            life.gone = Some(at);
+            life.terminating = life.terminating.or(Some(at));
+            if self.gone.len() == MAX_GONE {
+                self.gone.pop_front();
+            }
+            self.gone.push_back(life);
+        }
+    }
+
+    /// An EndpointSlice said something new.
+    pub fn endpoint_slice(&mut self, state: &EndpointsState) {
+        self.endpoints.insert(state.name.clone(), state.clone());
+    }
+
+    /// An EndpointSlice is gone.
+    pub fn endpoint_slice_gone(&mut self, name: &Name) {
+        self.endpoints.remove(name);
+    }
+
+    /// The change is about to be made: what runs now is the old revision.
+    pub fn begin(&mut self) {
+        if self.before.is_none() {
+            self.before = self.current().map(|s| s.hash.clone()).or_else(|| Some(Name::from("")));
+        }
+    }
+
+    /// The change was accepted as this generation; status older than it says nothing.
+    pub fn wanted(&mut self, generation: i64) {
+        self.wanted = Some(self.wanted.map_or(generation, |w| w.max(generation)));
+    }
+
+    /// The Deployment as last seen.
+    pub const fn target(&self) -> Option<&DeploymentState> {
+        self.deployment.as_ref()
+    }
+
+    /// The Deployment was deleted, or another one of the same name took its place.
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// The ReplicaSet that the Deployment's revision names: what is wanted now.
+    pub fn current(&self) -> Option<&ReplicaSetState> {
+        let revision: u64 = self.deployment.as_ref()?.revision.as_ref()?.parse().ok()?;
+        self.sets.values().find(|s| s.revision == revision)
+    }
+
+    /// The revision before the change.
+    pub fn old_revision(&self) -> Option<&Name> {
+        self.before.as_ref().filter(|b| !b.is_empty())
+    }
+
+    /// The revision that the change brought, if it brought one.
+    pub fn new_revision(&self) -> Option<&Name> {
+        let current = &self.current()?.hash;
+        (self.before.as_ref()? != current).then_some(current)
+    }
+
+    /// All ReplicaSets, ordered by revision.
+    pub fn sets(&self) -> Vec<&ReplicaSetState> {
+        let mut sets: Vec<_> = self.sets.values().collect();
+        sets.sort_by_key(|s| s.revision);
+        sets
+    }
+
+    /// Pods that exist, in order of appearance.
+    pub fn pods(&self) -> Vec<&PodLife> {
+        let mut pods: Vec<_> = self.pods.values().collect();
+        pods.sort_by(|a, b| (a.seen, &a.state.name).cmp(&(b.seen, &b.state.name)));
+        pods
+    }
+
+    /// Pods that are gone, in order of their going.
+    pub fn gone(&self) -> impl Iterator<Item = &PodLife> {
+        self.gone.iter()
+    }
+
+    /// A pod by name, gone or not.
+    pub fn pod_named(&self, name: &str) -> Option<&PodLife> {
+        self.pods.values().chain(self.gone.iter().rev()).find(|p| &*p.state.name == name)
+    }
+
+    /// Everything that was asked for is there and available, by status at least as new as the change.
+    pub fn is_available(&self) -> bool {
+        let Some(d) = &self.deployment else { return false };
+        let fresh = d.observed >= d.generation.max(self.wanted.unwrap_or(0));
+        let s = d.status;
+        fresh && s.updated == d.replicas && s.replicas == d.replicas && s.available == d.replicas
+    }
+
+    /// Available, and no pod is on its way in or out.
+    pub fn is_settled(&self) -> bool {
+        self.is_available() && self.pods.values().all(PodLife::is_active)
+    }
+
+    /// Which part of the rollout this is.
+    pub fn phase(&self) -> Phase {
+        if self.before.is_none() {
+            return Phase::Baseline;
+        }
+        if self.is_settled() {
+            return Phase::Settled;
+        }
+        if self.is_available() {
+            return Phase::Terminating;
+        }
+        let new = self.current().map(|s| &s.hash);
+        let ready = self.pods.values().any(|p| p.is_active() && p.state.ready && Some(&p.state.revision) == new);
+        if ready && self.new_revision().is_some() { Phase::Replacing } else { Phase::Surging }
+    }
+
+    /// How many pods of the wanted and of other revisions exist and are not terminating, and how many are terminating.
+    pub fn head_count(&self) -> HeadCount {
+        let mut count = HeadCount::default();
+        let new = self.current().map(|s| &s.hash);
+        for pod in self.pods.values() {
+            if !pod.is_active() {
+                count.terminating += 1;
+            } else if Some(&pod.state.revision) == new {
+                count.new += 1;
+                count.new_ready += u32::from(pod.state.ready);
+            } else {
+                count.old += 1;
+                count.old_ready += u32::from(pod.state.ready);
+            }
+        }
+        count
+    }
+
+    /// Why the rollout will not complete by itself, if that can be said by `now`; or else when to ask again.
+    pub fn stuck(&self, now: At) -> Result<Stuck, Option<At>> {
+        stuck::find(self, now)
+    }
+}
+
+/// Pods by revision and state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadCount {
+    /// Of other revisions, not terminating.
+    pub old: u32,
+    /// Of these, ready.
+    pub old_ready: u32,
+    /// Of the wanted revision, not terminating.
+    pub new: u32,
+    /// Of these, ready.
+    pub new_ready: u32,
+    /// On their way out.
+    pub terminating: u32,
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use super::state::*;
+use super::*;
+
+pub(crate) fn name(s: &str) -> Name {
+    Name::from(s)
+}
+
+pub(crate) fn deployment(generation: i64, observed: i64, revision: u64, replicas: u32, counts: [u32; 4]) -> DeploymentState {
+    let [total, updated, ready, available] = counts;
+    DeploymentState {
+        uid: name("d1"),
+        name: name("backend"),
+        namespace: name("todo"),
+        generation,
+        observed,
+        revision: Some(name(&revision.to_string())),
+        replicas,
+        paused: false,
+        strategy: Strategy::RollingUpdate { max_surge: 1, max_unavailable: 0 },
+        progress_deadline: Duration::from_mins(10),
+        min_ready: Duration::ZERO,
+        status: DeploymentCounts { replicas: total, updated, ready, available },
+        conditions: Vec::new(),
+    }
+}
+
+pub(crate) fn set(hash: &str, revision: u64) -> ReplicaSetState {
+    ReplicaSetState {
+        uid: name(&format!("rs-{hash}")),
+        name: name(&format!("backend-{hash}")),
+        hash: name(hash),
+        revision,
+        images: vec![(name("backend"), name("todo/backend:v1"))],
+        replicas: 2,
+        ready: 0,
+        available: 0,
+        failure: None,
+    }
+}
+
+pub(crate) fn pod(pod: &str, revision: &str, ready: bool, terminating: bool) -> PodState {
+    PodState {
+        uid: name(&format!("uid-{pod}")),
+        name: name(pod),
+        revision: name(revision),
+        node: Some(name("node")),
+        ip: Some(name("127.1.0.2")),
+        phase: PodPhase::Running,
+        ready,
+        terminating: terminating.then_some(At::ZERO),
+        unschedulable: None,
+        containers: vec![container(ContainerNow::Running, 0, None)],
+    }
+}
+
+pub(crate) fn container(now: ContainerNow, restarts: u32, last_exit: Option<Exit>) -> ContainerState {
+    ContainerState { name: name("backend"), restarts, ready: false, now, last_exit }
+}
+
+fn waiting(reason: &str, message: &str) -> ContainerNow {
+    ContainerNow::Waiting { reason: reason.into(), message: message.into() }
+}
+
+fn at(seconds: u64) -> At {
+    At(seconds * 1_000_000)
+}
+
+#[test]
+fn a_rolling_update_goes_through_its_phases() {
+    let mut r = Rollout::default();
+    r.deployment(&deployment(1, 1, 1, 2, [2, 2, 2, 2]));
+    r.replica_set(&set("old", 1), at(0));
+    r.pod(&pod("o1", "old", true, false), at(0));
+    r.pod(&pod("o2", "old", true, false), at(0));
+    assert_eq!((r.phase(), r.is_settled()), (Phase::Baseline, true));
+
+    r.begin();
+    r.wanted(2);
+    assert_eq!((r.phase(), r.is_available()), (Phase::Surging, false), "status older than the change says nothing");
+    assert_eq!(r.new_revision(), None);
+
+    r.replica_set(&set("new", 2), at(1));
+    r.deployment(&deployment(2, 2, 2, 2, [3, 1, 2, 2]));
+    r.pod(&pod("n1", "new", false, false), at(1));
+    assert_eq!((r.phase(), r.new_revision()), (Phase::Surging, Some(&name("new"))));
+
+    r.pod(&pod("n1", "new", true, false), at(2));
+    r.pod(&pod("o1", "old", true, true), at(2));
+    assert_eq!(r.phase(), Phase::Replacing);
+    assert_eq!(r.head_count(), HeadCount { old: 1, old_ready: 1, new: 1, new_ready: 1, terminating: 1 });
+
+    r.deployment(&deployment(2, 2, 2, 2, [2, 2, 2, 2]));
+    r.pod(&pod("n2", "new", true, false), at(3));
+    r.pod(&pod("o2", "old", true, true), at(3));
+    assert_eq!((r.phase(), r.is_available(), r.is_settled()), (Phase::Terminating, true, false));
+
+    r.pod_gone(&name("uid-o1"), at(4));
+    r.pod_gone(&name("uid-o2"), at(5));
+    assert_eq!((r.phase(), r.is_settled()), (Phase::Settled, true));
+    let life = r.pod_named("o1").unwrap();
+    assert_eq!((life.ready, life.terminating, life.gone), (Some(at(0)), Some(at(2)), Some(at(4))));
+    assert_eq!(r.old_revision(), Some(&name("old")));
+}
+
+#[test]
+fn what_cannot_get_better_is_named_with_pod_and_reason_when_patience_ends() {
+    let troubled = |c: ContainerState| {
+        let mut r = Rollout::default();
+        r.deployment(&deployment(2, 2, 2, 2, [3, 1, 2, 2]));
+        r.replica_set(&set("new", 2), at(0));
+        r.pod(&PodState { containers: vec![c], ..pod("n1", "new", false, false) }, at(10));
+        r
+    };
+    let crash = troubled(container(waiting("CrashLoopBackOff", "back-off 10s"), 2, Some(Exit { code: 1, reason: "Error".into() })));
+    assert_eq!(
+        crash.stuck(at(10)).unwrap().sentence(),
+        "the rollout cannot complete: pod n1 is in CrashLoopBackOff: container backend exited with code 1 (Error), 2 restarts"
+    );
+    let pull = troubled(container(waiting("ErrImagePull", "not found"), 0, None));
+    assert_eq!(pull.stuck(at(11)), Err(Some(at(13))));
+    assert_eq!(pull.stuck(at(13)).unwrap().reason, "ErrImagePull");
+    let starting = troubled(container(waiting("ContainerCreating", ""), 0, None));
+    assert_eq!(starting.stuck(at(500)), Err(None));
+
+    let mut old = troubled(container(waiting("CrashLoopBackOff", ""), 9, None));
+    old.replica_set(&set("newer", 3), at(12));
+    old.deployment(&deployment(3, 3, 3, 2, [3, 1, 2, 2]));
+    assert_eq!(old.stuck(at(20)), Err(None), "trouble of a revision that nobody wants any more stops nothing");
+}
+
+#[test]
+fn an_exceeded_progress_deadline_and_a_refused_pod_are_stuck_too() {
+    let condition = |kind: &str, status, reason: &str| Condition {
+        kind: name(kind),
+        status: Some(status),
+        reason: reason.into(),
+        message: "m".into(),
+    };
+    let mut r = Rollout::default();
+    r.replica_set(&ReplicaSetState { failure: Some(condition("ReplicaFailure", true, "FailedCreate")), ..set("new", 2) }, at(5));
+    r.deployment(&deployment(2, 2, 2, 2, [2, 0, 2, 2]));
+    assert_eq!(r.stuck(at(6)), Err(Some(at(8))));
+    assert_eq!(r.stuck(at(8)).unwrap().reason, "FailedCreate");
+
+    let mut r = Rollout::default();
+    r.wanted(3);
+    let exceeded = DeploymentState {
+        conditions: vec![condition("Progressing", false, "ProgressDeadlineExceeded")],
+        ..deployment(3, 2, 2, 2, [2, 0, 2, 2])
+    };
+    r.deployment(&exceeded);
+    assert_eq!(r.stuck(at(9)), Err(None), "a condition older than the change is not about it");
+    r.deployment(&DeploymentState { observed: 3, ..exceeded });
+    assert_eq!(r.stuck(at(9)).unwrap().reason, "ProgressDeadlineExceeded");
+}
+
+#[test]
+fn a_deployment_of_another_uid_is_another_deployment() {
+    let mut r = Rollout::default();
+    r.deployment(&deployment(1, 1, 1, 2, [2, 2, 2, 2]));
+    assert!(!r.is_lost());
+    r.deployment(&DeploymentState { uid: name("d2"), ..deployment(1, 1, 1, 2, [2, 2, 2, 2]) });
+    assert!(r.is_lost());
+}

@@ -1,0 +1,289 @@
+//! A scenario: what to deploy, what traffic to send, what to change, and what must hold meanwhile. Read as given / when / then.
+
+mod overlay;
+mod parse;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use overlay::merge_by_name;
+pub use parse::{ScenarioError, parse};
+
+use super::objective::Objective;
+use super::rollout::guard::Guard;
+use super::traffic::Name;
+use super::verdict::VerdictKind;
+
+/// A whole scenario file. Unknown fields are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name, an RFC 1123 label.
+    pub name: String,
+    /// A paragraph of prose: what is shown and why it matters.
+    pub about: String,
+    /// The Deployment that is changed and watched.
+    pub target: Target,
+    /// What stands before the change.
+    #[serde(default)]
+    pub given: Given,
+    /// The requests that are sent meanwhile.
+    pub traffic: Traffic,
+    /// The change, step by step.
+    #[serde(default)]
+    pub when: Vec<Step>,
+    /// What must hold from the first step to the end.
+    pub then: Vec<Objective>,
+    /// Measured on after the rollout is complete and old pods are gone.
+    #[serde(with = "human", default = "default_soak")]
+    pub soak: Duration,
+    /// The run ends inconclusive when it has taken longer.
+    #[serde(with = "human", default = "default_deadline")]
+    pub deadline: Duration,
+    /// How long the run goes on after a breach, to see its cause whole.
+    #[serde(with = "human", default = "default_aftermath")]
+    pub aftermath: Duration,
+    /// What a breach does to the workload.
+    #[serde(default)]
+    pub guard: Guard,
+    /// How the embedded sandbox is set up; no meaning on a real cluster.
+    #[serde(default)]
+    pub sandbox: SandboxOptions,
+    /// What this scenario must end in: the gate's proof that it can fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
+}
+
+/// The Deployment under watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// `metadata.name`
+    pub deployment: String,
+    /// `metadata.namespace`
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+}
+
+/// What stands before the change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// Manifest files or folders: embedded ones by name (`k8s/todo/backend`), others relative to the scenario file.
+    #[serde(default)]
+    pub apply: Vec<String>,
+    /// Laid over the manifests before they are applied: objects named by `kind` and `metadata.name`; lists of named things merge by name.
+    #[serde(default)]
+    pub overlay: Vec<serde_json::Value>,
+    /// Everything must have been available within this time.
+    #[serde(with = "human", default = "default_ready_within")]
+    pub ready_within: Duration,
+    /// Traffic before the change; the objectives must hold in it, or the run is inconclusive.
+    #[serde(with = "human", default = "default_baseline")]
+    pub healthy_for: Duration,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self { apply: Vec::new(), overlay: Vec::new(), ready_within: default_ready_within(), healthy_for: default_baseline() }
+    }
+}
+
+/// The requests that are sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Asked for through the Ingress in front of the target, unless `url` is given.
+    #[serde(default = "default_path")]
+    pub path: String,
+    /// A whole URL instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Added to each request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// From the intended start to the last byte.
+    #[serde(with = "human", default = "default_timeout")]
+    pub timeout: Duration,
+    /// From the start of connecting.
+    #[serde(with = "human", default = "default_connect_timeout")]
+    pub connect_timeout: Duration,
+    /// Ways of sending.
+    pub lanes: BTreeMap<Name, Lane>,
+}
+
+/// One way of sending.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lane {
+    /// Slots a second.
+    pub rate: f64,
+    /// `fresh` or `kept`; by the lane's name when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<LaneMode>,
+    /// Kept connections.
+    #[serde(default = "default_connections")]
+    pub connections: usize,
+}
+
+/// What happens to connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneMode {
+    /// A new one for each request.
+    Fresh,
+    /// Opened once and reused.
+    Kept,
+}
+
+/// One step of the change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Server-side apply of manifest files, as in `given`.
+    Apply(Vec<String>),
+    /// Image and environment of the target's first container (or the one named): one patch, one rollout.
+    Set(SetStep),
+    /// A strategic merge patch of the target.
+    Patch(serde_json::Value),
+    /// As `kubectl rollout restart`.
+    Restart,
+    /// Sets the target's replicas.
+    Scale(u32),
+    /// Deletes this many of the target's pods, oldest first.
+    DeletePods(u32),
+    /// Waits: a duration, or `rollout` for its completion.
+    Wait(Wait),
+}
+
+/// What `set` changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetStep {
+    /// The container; the first one when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The new image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Variables to set.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+/// What a `wait` step waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Wait {
+    /// The rollout is complete and old pods are gone.
+    Rollout,
+    /// Time passes.
+    For(Duration),
+}
+
+impl TryFrom<String> for Wait {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "rollout" {
+            return Ok(Self::Rollout);
+        }
+        humantime::parse_duration(&text)
+            .map(Self::For)
+            .map_err(|_| format!("`{text}` is neither `rollout` nor a duration such as `3s`"))
+    }
+}
+
+impl From<Wait> for String {
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::Rollout => "rollout".into(),
+            Wait::For(d) => humantime::format_duration(d).to_string(),
+        }
+    }
+}
+
+/// How the embedded sandbox is set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxOptions {
+    /// How long after a change of endpoints the ingress learns of it. Traefik's default throttle is 2 s.
+    #[serde(with = "human", default = "default_ingress_lag")]
+    pub ingress_lag: Duration,
+}
+
+impl Default for SandboxOptions {
+    fn default() -> Self {
+        Self { ingress_lag: default_ingress_lag() }
+    }
+}
+
+/// What a scenario must end in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The verdict.
+    pub verdict: VerdictKind,
+    /// Labels of reasons that must be among those given: `availability`, `longest_outage`, `stuck`, …
+    #[serde(default)]
+    pub because: Vec<String>,
+    /// Codes of findings that must be made; with a healthy scenario there must be none.
+    #[serde(default)]
+    pub findings: Vec<String>,
+}
+
+fn default_namespace() -> String {
+    "default".into()
+}
+fn default_path() -> String {
+    "/".into()
+}
+const fn default_soak() -> Duration {
+    Duration::from_secs(3)
+}
+const fn default_deadline() -> Duration {
+    Duration::from_mins(5)
+}
+const fn default_aftermath() -> Duration {
+    Duration::from_secs(2)
+}
+const fn default_ready_within() -> Duration {
+    Duration::from_mins(1)
+}
+const fn default_baseline() -> Duration {
+    Duration::from_secs(3)
+}
+const fn default_timeout() -> Duration {
+    Duration::from_secs(2)
+}
+const fn default_connect_timeout() -> Duration {
+    Duration::from_secs(1)
+}
+const fn default_connections() -> usize {
+    10
+}
+const fn default_ingress_lag() -> Duration {
+    Duration::from_secs(2)
+}
+
+/// Durations as people write them: `1m30s`, `250ms`.
+pub mod human {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes `1m 30s`.
+    pub fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&humantime::format_duration(*d))
+    }
+
+    /// Reads `1m30s`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(d)?;
+        humantime::parse_duration(&text).map_err(|_| D::Error::custom(format!("`{text}` is no duration, as in `1m30s` or `250ms`")))
+    }
+}
+
+#[cfg(test)]
+mod tests;
