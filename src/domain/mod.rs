@@ -1,5 +1,8 @@
 //! What the verifier knows and decides: pure. No I/O, no clock, no global RNG, no hash-map iteration.
 
+pub mod course;
+pub mod event;
+pub mod judge;
 pub mod latency;
 pub mod objective;
 pub mod outcome;

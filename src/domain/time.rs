@@ -21,7 +21,6 @@ impl At {
     }
 
     /// Seconds since the run began, for people and charts.
-    #[expect(clippy::cast_precision_loss, reason = "a run of 285 years would lose a microsecond")]
     pub fn seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }

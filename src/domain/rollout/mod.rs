@@ -226,10 +226,11 @@ impl Rollout {
 
     /// Which part of the rollout this is.
     pub fn phase(&self) -> Phase {
-        if self.before.is_none() {
+        let settled = self.is_settled();
+        if self.before.is_none() || (settled && self.wanted.is_none()) {
             return Phase::Baseline;
         }
-        if self.is_settled() {
+        if settled {
             return Phase::Settled;
         }
         if self.is_available() {

@@ -36,6 +36,9 @@ pub struct Scenario {
     pub when: Vec<Step>,
     /// What must hold from the first step to the end.
     pub then: Vec<Objective>,
+    /// The planned length of rollout and soak: an error budget is at least that of the traffic planned for it.
+    #[serde(with = "human", default = "default_window")]
+    pub window: Duration,
     /// Measured on after the rollout is complete and old pods are gone.
     #[serde(with = "human", default = "default_soak")]
     pub soak: Duration,
@@ -238,6 +241,9 @@ fn default_namespace() -> String {
 }
 fn default_path() -> String {
     "/".into()
+}
+const fn default_window() -> Duration {
+    Duration::from_secs(30)
 }
 const fn default_soak() -> Duration {
     Duration::from_secs(3)

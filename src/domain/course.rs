@@ -1,0 +1,455 @@
+//! The course of a run: which stage it is in, what to do next, and how it ends. A pure fold over events; the dispatcher carries out its
+//! commands, and a replay folds the same events to the same end.
+
+mod ending;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, RunStarted, StepEnded, WatchState, What};
+use super::judge::{self, Plan, Standing};
+use super::rollout::{Phase, Rollout, Stuck};
+use super::scenario::{Step, Wait};
+use super::slice::Failure;
+use super::tally::Tally;
+use super::time::At;
+use super::traffic::{Name, TrafficPlan};
+use super::verdict::{Reason, Verdict, VerdictKind};
+
+/// Failures kept one by one for the report; later ones are counted only.
+const MAX_FAILURES: usize = 4_000;
+/// Kubernetes Events and notices kept for the report.
+const MAX_NOTES: usize = 200;
+
+/// Which part of the run this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The target is deployed and reached for the first time.
+    Preparing,
+    /// Traffic before the change.
+    Baseline,
+    /// The steps of the change.
+    Changing,
+    /// Waiting for the rollout's completion.
+    RollingOut,
+    /// Measuring on after it.
+    Soaking,
+    /// Measuring on after a breach, to see its cause whole.
+    Aftermath,
+    /// No more slots; waiting for the outcomes of those in flight.
+    Draining,
+    /// Over.
+    Done,
+}
+
+/// What the dispatcher shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Deploy the target and reach it; answers with `TargetReady` or `TargetUnready`.
+    Prepare,
+    /// Send traffic by the plan; answers with `TrafficStarted`.
+    StartTraffic,
+    /// Carry out a step of the change; answers with `StepStarted` and `StepEnded`.
+    RunStep(usize),
+    /// Send no more; answers with `TrafficStopped` when all outcomes are in.
+    StopTraffic,
+    /// End the run.
+    Finish,
+}
+
+/// The fold.
+#[derive(Clone, Debug)]
+pub struct Course {
+    head: RunStarted,
+    stage: Stage,
+    entered: At,
+    now: At,
+    next_step: usize,
+    step_runs: bool,
+    wait_since: At,
+    traffic: Option<TrafficPlan>,
+    traffic_began: Option<At>,
+    traffic_ended: bool,
+    changed: Option<At>,
+    deployed: Option<At>,
+    phases: Vec<(At, Phase)>,
+    /// The cluster as seen.
+    pub rollout: Rollout,
+    /// The traffic as seen.
+    pub tally: Tally,
+    failures: VecDeque<Failure>,
+    failures_unlisted: u64,
+    steps: BTreeMap<usize, (At, Option<At>)>,
+    kube: VecDeque<(At, super::rollout::state::KubeEvent)>,
+    notices: VecDeque<(At, String)>,
+    watch_lost: Option<At>,
+    stuck: Option<Stuck>,
+    verdict: Option<Verdict>,
+    wake: Option<At>,
+}
+
+impl Course {
+    /// A run that has just begun, and its first command.
+    pub fn begin(head: RunStarted) -> (Self, Vec<Command>) {
+        let course = Self {
+            head,
+            stage: Stage::Preparing,
+            entered: At::ZERO,
+            now: At::ZERO,
+            next_step: 0,
+            step_runs: false,
+            wait_since: At::ZERO,
+            traffic: None,
+            traffic_began: None,
+            traffic_ended: false,
+            changed: None,
+            deployed: None,
+            phases: vec![(At::ZERO, Phase::Baseline)],
+            rollout: Rollout::default(),
+            tally: Tally::default(),
+            failures: VecDeque::new(),
+            failures_unlisted: 0,
+            steps: BTreeMap::new(),
+            kube: VecDeque::new(),
+            notices: VecDeque::new(),
+            watch_lost: None,
+            stuck: None,
+            verdict: None,
+            wake: None,
+        };
+        (course, vec![Command::Prepare])
+    }
+
+    /// Takes one event in and answers with what to do about it.
+    pub fn apply(&mut self, event: &Event) -> Vec<Command> {
+        self.now = self.now.max(event.at);
+        self.wake = None;
+        let mut commands = Vec::new();
+        self.take_in(event, &mut commands);
+        self.note_phase();
+        self.advance(&mut commands);
+        commands
+    }
+
+    fn take_in(&mut self, event: &Event, commands: &mut Vec<Command>) {
+        let at = event.at;
+        match &event.what {
+            What::TargetReady(plan) => {
+                for lane in &plan.lanes {
+                    self.tally.lane(lane.name.clone(), lane.thresholds.clone(), lane.rate);
+                }
+                self.traffic = Some(TrafficPlan::clone(plan));
+                commands.push(Command::StartTraffic);
+            }
+            What::TargetUnready(why) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", why.clone())]),
+            What::TrafficStarted => {
+                self.traffic_began = Some(at);
+                self.enter(Stage::Baseline);
+            }
+            What::TrafficStopped => self.traffic_ended = true,
+            What::StepStarted(step) => {
+                self.steps.insert(*step, (at, None));
+            }
+            What::StepEnded(ended) => self.step_ended(ended, at),
+            What::Slice(slice) => self.tally.slice(slice),
+            What::Gap(gap) => self.tally.gap(gap),
+            What::Failure(failure) => {
+                if self.failures.len() < MAX_FAILURES {
+                    self.failures.push_back(failure.clone());
+                } else {
+                    self.failures_unlisted += 1;
+                }
+            }
+            What::Deployment(state) => self.rollout.deployment(state),
+            What::DeploymentGone => self.rollout.deployment_gone(),
+            What::ReplicaSet(state) => self.rollout.replica_set(state, at),
+            What::ReplicaSetGone(uid) => self.rollout.replica_set_gone(uid),
+            What::Pod(state) => self.rollout.pod(state, at),
+            What::PodGone(uid) => self.rollout.pod_gone(uid, at),
+            What::EndpointSlice(state) => self.rollout.endpoint_slice(state),
+            What::EndpointSliceGone(name) => self.rollout.endpoint_slice_gone(name),
+            What::Kube(event) => keep(&mut self.kube, (at, event.clone())),
+            What::Watch(state) => {
+                self.watch_lost = match state {
+                    WatchState::Lost => self.watch_lost.or(Some(at)),
+                    WatchState::Restored => None,
+                }
+            }
+            What::Notice(text) => keep(&mut self.notices, (at, text.clone())),
+            What::Interrupted(signal) => {
+                self.decide(VerdictKind::Aborted, vec![Reason::new("signal", format!("ended by signal {signal}"))]);
+            }
+            What::RunStarted(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
+        }
+    }
+
+    fn step_ended(&mut self, ended: &StepEnded, at: At) {
+        self.step_runs = false;
+        if let Some(step) = self.steps.get_mut(&ended.step) {
+            step.1 = Some(at);
+        }
+        if let Some(generation) = ended.generation {
+            self.rollout.wanted(generation);
+        }
+        if let Some(error) = &ended.error {
+            let message = format!("step {} of the change failed: {error}", ended.step + 1);
+            self.decide(VerdictKind::Inconclusive, vec![Reason::new("step", message)]);
+        }
+    }
+
+    fn note_phase(&mut self) {
+        let phase = self.rollout.phase();
+        if self.phases.last().is_none_or(|(_, p)| *p != phase) && self.phases.len() < MAX_NOTES {
+            self.phases.push((self.now, phase));
+        }
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.entered = self.now;
+    }
+
+    /// The first decision stands.
+    fn decide(&mut self, verdict: VerdictKind, reasons: Vec<Reason>) {
+        if self.verdict.is_none() {
+            self.verdict = Some(Verdict { verdict, at: self.now, reasons });
+        }
+    }
+
+    /// Asks for a `Tick` at `at` unless something happens earlier.
+    fn wake_at(&mut self, at: At) {
+        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+
+    /// Has this stage lasted `span`? If not, asks to be woken then.
+    fn lasted(&mut self, since: At, span: std::time::Duration) -> bool {
+        let until = since + span;
+        if self.now < until {
+            self.wake_at(until);
+        }
+        self.now >= until
+    }
+
+    /// Moves through the stages as far as what is known allows.
+    fn advance(&mut self, commands: &mut Vec<Command>) {
+        loop {
+            let before = self.stage;
+            match self.stage {
+                Stage::Preparing => self.while_preparing(commands),
+                Stage::Baseline => self.while_baseline(),
+                Stage::Changing => self.while_changing(commands),
+                Stage::RollingOut => self.while_rolling_out(),
+                Stage::Soaking => self.while_soaking(),
+                Stage::Aftermath => {
+                    if self.lasted(self.entered, self.head.scenario.aftermath) {
+                        self.drain();
+                    }
+                }
+                Stage::Draining => {
+                    if self.traffic_ended {
+                        self.conclude();
+                        self.enter(Stage::Done);
+                    }
+                }
+                Stage::Done => {}
+            }
+            if self.stage == before {
+                return;
+            }
+            match self.stage {
+                Stage::Draining => commands.push(Command::StopTraffic),
+                Stage::Done => commands.push(Command::Finish),
+                _ => {}
+            }
+        }
+    }
+
+    fn while_preparing(&mut self, _commands: &mut Vec<Command>) {
+        if self.verdict.is_some() || self.is_overdue() {
+            self.enter(if self.traffic.is_some() { Stage::Draining } else { Stage::Done });
+        }
+    }
+
+    fn while_baseline(&mut self) {
+        let span = self.head.scenario.given.healthy_for;
+        if self.leaves_early() {
+            return;
+        }
+        if self.lasted(self.entered, span) {
+            if let Some(reason) = self.baseline_fault() {
+                self.decide(VerdictKind::Inconclusive, vec![reason]);
+                return self.drain();
+            }
+            self.rollout.begin();
+            self.enter(Stage::Changing);
+        }
+    }
+
+    fn while_changing(&mut self, commands: &mut Vec<Command>) {
+        if self.leaves_early() || self.step_runs {
+            return;
+        }
+        let Some(step) = self.head.scenario.when.get(self.next_step) else { return self.enter(Stage::RollingOut) };
+        match step {
+            Step::Wait(Wait::For(span)) => {
+                let span = *span;
+                if !self.lasted(self.wait_since, span) {
+                    return;
+                }
+            }
+            Step::Wait(Wait::Rollout) => {
+                if !self.rollout.is_settled() {
+                    return;
+                }
+            }
+            _ => {
+                if self.changed.is_none() {
+                    self.changed = Some(self.now);
+                    self.tally.measure_from(self.now);
+                }
+                self.step_runs = true;
+                commands.push(Command::RunStep(self.next_step));
+            }
+        }
+        self.next_step += 1;
+        self.wait_since = self.now;
+        if !self.step_runs {
+            self.while_changing(commands);
+        }
+    }
+
+    fn while_rolling_out(&mut self) {
+        if self.deployed.is_none() && self.rollout.is_available() {
+            self.deployed = Some(self.now);
+        }
+        if !self.leaves_early() && self.rollout.is_settled() {
+            self.enter(Stage::Soaking);
+        }
+    }
+
+    fn while_soaking(&mut self) {
+        if !self.leaves_early() && self.lasted(self.entered, self.head.scenario.soak) {
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        self.enter(Stage::Draining);
+    }
+
+    /// Is there a reason to leave the normal course? Then leaves it.
+    fn leaves_early(&mut self) -> bool {
+        self.look_for_breach();
+        match self.verdict.as_ref().map(|v| v.verdict) {
+            Some(VerdictKind::Breach) => self.enter(Stage::Aftermath),
+            Some(_) => self.drain(),
+            None if self.is_overdue() => self.drain(),
+            None => return false,
+        }
+        true
+    }
+
+    fn is_overdue(&mut self) -> bool {
+        let deadline = self.head.scenario.deadline;
+        let overdue = self.lasted(At::ZERO, deadline);
+        if overdue {
+            let message = format!("the run was not over after {}", humantime::format_duration(deadline));
+            self.decide(VerdictKind::Inconclusive, vec![Reason::new("deadline", message)]);
+        }
+        overdue
+    }
+}
+
+fn keep<T>(list: &mut VecDeque<T>, item: T) {
+    if list.len() == MAX_NOTES {
+        list.pop_front();
+    }
+    list.push_back(item);
+}
+
+/// Looking at a run.
+impl Course {
+    /// The head of the recording.
+    pub const fn head(&self) -> &RunStarted {
+        &self.head
+    }
+
+    /// The present stage and when it was entered.
+    pub const fn stage(&self) -> (Stage, At) {
+        (self.stage, self.entered)
+    }
+
+    /// The time of the latest event.
+    pub const fn now(&self) -> At {
+        self.now
+    }
+
+    /// When a `Tick` is wanted if nothing else happens.
+    pub const fn wake(&self) -> Option<At> {
+        self.wake
+    }
+
+    /// The verdict, once it has fallen.
+    pub const fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    /// The traffic that was planned.
+    pub const fn traffic(&self) -> Option<&TrafficPlan> {
+        self.traffic.as_ref()
+    }
+
+    /// The change began.
+    pub const fn changed(&self) -> Option<At> {
+        self.changed
+    }
+
+    /// The rollout was complete.
+    pub const fn deployed(&self) -> Option<At> {
+        self.deployed
+    }
+
+    /// Phases in order, with their beginnings.
+    pub fn phases(&self) -> &[(At, Phase)] {
+        &self.phases
+    }
+
+    /// Failures in the order they became known, and how many more there were.
+    pub fn failures(&self) -> (impl Iterator<Item = &Failure>, u64) {
+        (self.failures.iter(), self.failures_unlisted)
+    }
+
+    /// When each step began and ended.
+    pub fn steps(&self) -> impl Iterator<Item = (usize, At, Option<At>)> + '_ {
+        self.steps.iter().map(|(step, (began, ended))| (*step, *began, *ended))
+    }
+
+    /// Kubernetes Events, oldest first.
+    pub fn kube_events(&self) -> impl Iterator<Item = &(At, super::rollout::state::KubeEvent)> {
+        self.kube.iter()
+    }
+
+    /// Notices, oldest first.
+    pub fn notices(&self) -> impl Iterator<Item = &(At, String)> {
+        self.notices.iter()
+    }
+
+    /// How each objective stands now.
+    pub fn standings(&self) -> Vec<Standing> {
+        judge::standings(&self.head.scenario.then, &self.tally, &self.plan(), self.now)
+    }
+
+    /// The revision of a pod, by its name.
+    pub fn revision_of(&self, pod: &str) -> Option<&Name> {
+        self.rollout.pod_named(pod).map(|p| &p.state.revision)
+    }
+
+    fn plan(&self) -> Plan {
+        Plan { window: self.head.scenario.window, changed: self.changed, deployed: self.deployed, closed: self.traffic_ended }
+    }
+}
+
+#[cfg(test)]
+mod tests;

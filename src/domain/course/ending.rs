@@ -1,0 +1,88 @@
+//! How a run ends: breaches while it goes on, and the last word when all outcomes are in.
+
+use super::Course;
+use crate::domain::judge::{self, State};
+use crate::domain::outcome::Blame;
+use crate::domain::verdict::{Reason, VerdictKind};
+
+impl Course {
+    /// Looks for what can no longer be made good: a missed objective, a stuck rollout, a lost target.
+    pub(super) fn look_for_breach(&mut self) {
+        if self.verdict.is_some() || self.changed.is_none() {
+            return;
+        }
+        if self.rollout.is_lost() {
+            let message = "the Deployment was deleted or replaced while it was being measured";
+            return self.decide(VerdictKind::Superseded, vec![Reason::new("target", message)]);
+        }
+        match self.rollout.stuck(self.now) {
+            Ok(stuck) => {
+                self.decide(VerdictKind::Breach, vec![Reason::new("stuck", stuck.sentence())]);
+                self.stuck = Some(stuck);
+            }
+            Err(Some(at)) => self.wake_at(at),
+            Err(None) => {}
+        }
+        let standings = self.standings();
+        if judge::first_missed(&standings).is_some() {
+            let missed = standings.into_iter().filter_map(|s| match s.state {
+                State::Missed(reason) => Some(reason),
+                State::Met | State::Open(_) => None,
+            });
+            self.decide(VerdictKind::Breach, missed.collect());
+        }
+    }
+
+    /// What was wrong before anything was changed; then nothing that follows could be blamed on the change.
+    pub(super) fn baseline_fault(&self) -> Option<Reason> {
+        for (name, lane) in self.tally.lanes() {
+            let sums = &lane.baseline;
+            let (good, bad, excluded) = (sums.counts.good(), sums.counts.bad(), sums.counts.of(Blame::Verifier));
+            if good + bad == 0 {
+                return Some(Reason::new(
+                    "baseline",
+                    format!("lane {name} had no answer before the change ({excluded} requests could not be sent)"),
+                ));
+            }
+            if bad * 100 > good + bad {
+                let valid = good + bad;
+                return Some(Reason::new(
+                    "baseline",
+                    format!("lane {name} was unhealthy before the change: {bad} of {valid} requests failed"),
+                ));
+            }
+        }
+        None
+    }
+
+    /// The last word. A breach that was found stays; more reasons for it may have come in meanwhile.
+    pub(super) fn conclude(&mut self) {
+        let standings = self.standings();
+        if let Some(verdict) = &mut self.verdict {
+            if verdict.verdict == VerdictKind::Breach {
+                for standing in standings {
+                    if let State::Missed(reason) = standing.state {
+                        match verdict.reasons.iter_mut().find(|r| r.code == reason.code) {
+                            Some(earlier) => *earlier = reason,
+                            None => verdict.reasons.push(reason),
+                        }
+                    }
+                }
+            }
+            return;
+        }
+        let reasons = |wanted: fn(&State) -> Option<Reason>| standings.iter().filter_map(|s| wanted(&s.state)).collect::<Vec<_>>();
+        let missed = reasons(|s| if let State::Missed(r) = s { Some(r.clone()) } else { None });
+        let open = reasons(|s| if let State::Open(why) = s { Some(Reason::new("validity", why.clone())) } else { None });
+        if !missed.is_empty() {
+            self.decide(VerdictKind::Breach, missed);
+        } else if !open.is_empty() {
+            self.decide(VerdictKind::Inconclusive, open);
+        } else if let Some(since) = self.watch_lost {
+            let message = format!("the cluster has not been seen since {since}");
+            self.decide(VerdictKind::Inconclusive, vec![Reason::new("watch", message)]);
+        } else {
+            self.decide(VerdictKind::Pass, vec![Reason::new("met", format!("all {} objectives were met", standings.len()))]);
+        }
+    }
+}

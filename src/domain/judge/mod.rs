@@ -1,0 +1,176 @@
+//! The judge: what the objectives say of the sums so far. Exact budget arithmetic; statistics join it here.
+
+mod budget;
+
+use std::time::Duration;
+
+use super::objective::{Goal, Objective};
+use super::tally::{LaneSums, LaneTally, Tally, length};
+use super::time::At;
+use super::verdict::Reason;
+use budget::Budget;
+
+/// How one objective stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// What it demands.
+    pub objective: Objective,
+    /// What was measured, for people: `99.62 %`, `41 ms`, `0 s`.
+    pub measured: Option<String>,
+    /// Bad and allowed, for objectives that have a budget.
+    pub budget: Option<(u64, u64)>,
+    /// Is it met?
+    pub state: State,
+}
+
+/// Is an objective met?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Yes, whatever is still in flight or was excluded.
+    Met,
+    /// No, and it cannot be any more.
+    Missed(Reason),
+    /// It cannot be said, and why.
+    Open(String),
+}
+
+/// What was promised before the start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    /// The planned length of the measured stretch; budgets are at least those of the traffic planned for it.
+    pub window: Duration,
+    /// The change began.
+    pub changed: Option<At>,
+    /// The rollout was complete.
+    pub deployed: Option<At>,
+    /// No more slices come, so what is missing by now stays missing.
+    pub closed: bool,
+}
+
+/// How each objective stands at `now`.
+pub fn standings(objectives: &[Objective], tally: &Tally, plan: &Plan, now: At) -> Vec<Standing> {
+    objectives.iter().map(|o| standing(o, tally, plan, now)).collect()
+}
+
+/// The first objective that is missed for good, with its reason.
+pub fn first_missed(standings: &[Standing]) -> Option<&Reason> {
+    standings.iter().find_map(|s| match &s.state {
+        State::Missed(reason) => Some(reason),
+        State::Met | State::Open(_) => None,
+    })
+}
+
+fn standing(objective: &Objective, tally: &Tally, plan: &Plan, now: At) -> Standing {
+    let lanes: Vec<&LaneTally> =
+        tally.lanes().iter().filter(|(n, _)| objective.lane.as_ref().is_none_or(|l| l == *n)).map(|(_, t)| t).collect();
+    match objective.goal {
+        Goal::Availability(share) => {
+            let sums = merged(&lanes, |l| &l.measured);
+            let budget = Budget::of(&lanes, share, plan, sums.counts.bad());
+            let measured = sums.availability().map(|a| format!("{a}"));
+            let state = budget.state("availability", || {
+                format!(
+                    "{} of {} requests failed, {} are allowed by {objective}{}",
+                    sums.counts.bad(),
+                    sums.counts.valid(),
+                    budget.allowed,
+                    kinds(&sums)
+                )
+            });
+            Standing { objective: objective.clone(), measured, budget: Some((budget.bad, budget.allowed)), state }
+        }
+        Goal::Latency { share, limit } => {
+            let sums = merged(&lanes, |l| &l.measured);
+            let slow = lanes.iter().map(|l| slow_beyond(l, limit)).sum();
+            let budget = Budget::of(&lanes, share, plan, slow);
+            let code = objective.goal.to_string().split(' ').next().unwrap_or_default().to_owned();
+            let state = budget.state(&code, || {
+                format!(
+                    "{slow} of {} requests had no answer within {}, {} are allowed by {objective}",
+                    sums.counts.valid(),
+                    humantime::format_duration(limit),
+                    budget.allowed
+                )
+            });
+            let measured = sums.latency.quantile(share).map(|d| humantime::format_duration(d).to_string());
+            Standing { objective: objective.clone(), measured, budget: Some((budget.bad, budget.allowed)), state }
+        }
+        Goal::LongestOutage(limit) => outage(objective, tally, &lanes, limit, plan),
+        Goal::DeployedWithin(limit) => deployed(objective, plan, limit, now),
+    }
+}
+
+fn merged<'a>(lanes: &[&'a LaneTally], part: impl Fn(&'a LaneTally) -> &'a LaneSums) -> LaneSums {
+    lanes.iter().fold(LaneSums::default(), |mut all, lane| {
+        all.merge(part(lane));
+        all
+    })
+}
+
+/// Slots of a lane that had no good answer within `limit`, those that failed faster left out: these are availability's business. The
+/// driver counts by thresholds that it was told before the start.
+fn slow_beyond(lane: &LaneTally, limit: Duration) -> u64 {
+    let limit = super::time::micros(limit);
+    let index = lane.thresholds.iter().position(|t| *t == limit);
+    index.and_then(|i| lane.measured.slow.get(i)).copied().unwrap_or(0)
+}
+
+/// The kinds of failures, most frequent first.
+fn kinds(sums: &LaneSums) -> String {
+    let mut kinds: Vec<_> = sums.counts.iter().filter(|(o, _)| o.blame() == super::outcome::Blame::Target).collect();
+    kinds.sort_by_key(|(outcome, n)| (std::cmp::Reverse(*n), *outcome));
+    let list: Vec<String> = kinds.iter().map(|(outcome, n)| format!("{n} {}", outcome.label())).collect();
+    if list.is_empty() { String::new() } else { format!(" ({})", list.join(", ")) }
+}
+
+fn outage(objective: &Objective, tally: &Tally, lanes: &[&LaneTally], limit: Duration, plan: &Plan) -> Standing {
+    let worst = lanes.iter().flat_map(|l| l.measured.longest.iter().chain(&l.measured.open)).max_by_key(|g| length(g));
+    let longest = worst.map_or(Duration::ZERO, length);
+    let answered = merged(lanes, |l| &l.measured).counts.good() > 0;
+    let state = match worst {
+        Some(gap) if longest >= limit => State::Missed(Reason::new(
+            "longest_outage",
+            format!(
+                "lane {} had no good answer for {} from {} on ({} failed requests), {objective}",
+                gap.lane,
+                humantime::format_duration(longest),
+                gap.from,
+                gap.failed
+            ),
+        )),
+        _ if plan.closed && answered && excluded_share_is_small(lanes) => State::Met,
+        _ if plan.closed => State::Open("too few requests could be sent to see every outage".into()),
+        _ => State::Open("measuring".into()),
+    };
+    let measured = tally.measured_from().map(|_| humantime::format_duration(longest).to_string());
+    Standing { objective: objective.clone(), measured, budget: None, state }
+}
+
+/// An outage could hide where slots were not sent; up to one in a hundred is let pass, as for the other objectives.
+fn excluded_share_is_small(lanes: &[&LaneTally]) -> bool {
+    lanes.iter().all(|l| l.measured.excluded() * 100 <= l.measured.due)
+}
+
+fn deployed(objective: &Objective, plan: &Plan, limit: Duration, now: At) -> Standing {
+    let took = plan.changed.map(|c| plan.deployed.unwrap_or(now).since(c));
+    let state = match (plan.changed, plan.deployed, took) {
+        (Some(_), deployed, Some(took)) if took > limit => {
+            let how = if deployed.is_some() { "was complete only after" } else { "is not complete after" };
+            State::Missed(Reason::new(
+                "deployed_within",
+                format!("the rollout {how} {}, {objective}", humantime::format_duration(whole_ms(took))),
+            ))
+        }
+        (Some(_), Some(_), _) => State::Met,
+        _ => State::Open("the rollout is not complete".into()),
+    };
+    let measured = plan.deployed.and(took).map(|t| humantime::format_duration(whole_ms(t)).to_string());
+    Standing { objective: objective.clone(), measured, budget: None, state }
+}
+
+fn whole_ms(d: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;
