@@ -1,0 +1,48 @@
+//! The Kubernetes API as the run needs it: connect, look, watch, act. Thin: what it sees becomes domain events, and what it does was
+//! decided elsewhere.
+
+pub mod act;
+pub mod connect;
+mod convert;
+pub mod discover;
+mod time;
+pub mod watch;
+
+use thiserror::Error;
+
+/// A call that failed, and what it was for.
+#[derive(Debug, Error)]
+#[error("could not {operation}")]
+pub struct ClusterError {
+    /// What was tried: `patch deployment todo/backend`.
+    pub operation: String,
+    /// What came back.
+    #[source]
+    pub source: Box<kube::Error>,
+}
+
+impl ClusterError {
+    fn new(operation: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let operation = operation.into();
+        move |source| Self { operation, source: Box::new(source) }
+    }
+
+    /// Did the API refuse for lack of permission?
+    pub fn is_forbidden(&self) -> bool {
+        matches!(&*self.source, kube::Error::Api(status) if status.code == 403 || status.code == 401)
+    }
+}
+
+/// An error with all its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
