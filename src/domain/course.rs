@@ -85,6 +85,7 @@ pub struct Course {
     kube: VecDeque<(At, super::rollout::state::KubeEvent)>,
     notices: VecDeque<(At, String)>,
     watch_lost: Option<At>,
+    signal: Option<i32>,
     stuck: Option<Stuck>,
     verdict: Option<Verdict>,
     wake: Option<At>,
@@ -115,6 +116,7 @@ impl Course {
             kube: VecDeque::new(),
             notices: VecDeque::new(),
             watch_lost: None,
+            signal: None,
             stuck: None,
             verdict: None,
             wake: None,
@@ -179,6 +181,7 @@ impl Course {
             }
             What::Notice(text) => keep(&mut self.notices, (at, text.clone())),
             What::Interrupted(signal) => {
+                self.signal = self.signal.or(Some(*signal));
                 self.decide(VerdictKind::Aborted, vec![Reason::new("signal", format!("ended by signal {signal}"))]);
             }
             What::RunStarted(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
@@ -237,7 +240,7 @@ impl Course {
         loop {
             let before = self.stage;
             match self.stage {
-                Stage::Preparing => self.while_preparing(commands),
+                Stage::Preparing => self.while_preparing(),
                 Stage::Baseline => self.while_baseline(),
                 Stage::Changing => self.while_changing(commands),
                 Stage::RollingOut => self.while_rolling_out(),
@@ -266,7 +269,12 @@ impl Course {
         }
     }
 
-    fn while_preparing(&mut self, _commands: &mut Vec<Command>) {
+    fn while_preparing(&mut self) {
+        match self.rollout.stuck(self.now) {
+            Ok(stuck) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", stuck.sentence())]),
+            Err(Some(at)) => self.wake_at(at),
+            Err(None) => {}
+        }
         if self.verdict.is_some() || self.is_overdue() {
             self.enter(if self.traffic.is_some() { Stage::Draining } else { Stage::Done });
         }
@@ -394,6 +402,16 @@ impl Course {
     /// The verdict, once it has fallen.
     pub const fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref()
+    }
+
+    /// The signal that ended the run early.
+    pub const fn signal(&self) -> Option<i32> {
+        self.signal
+    }
+
+    /// Why the rollout could not complete.
+    pub const fn stuck(&self) -> Option<&Stuck> {
+        self.stuck.as_ref()
     }
 
     /// The traffic that was planned.

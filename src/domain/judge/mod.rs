@@ -1,6 +1,11 @@
 //! The judge: what the objectives say of the sums so far. Exact budget arithmetic; statistics join it here.
 
+pub mod bounds;
 mod budget;
+pub mod confidence;
+pub mod evidence;
+pub mod monitor;
+pub mod panel;
 
 use std::time::Duration;
 
@@ -174,3 +179,5 @@ fn whole_ms(d: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
