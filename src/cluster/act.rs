@@ -53,6 +53,13 @@ pub async fn patch_deployment(client: &Client, namespace: &str, name: &str, patc
     Ok(patched.metadata.generation.unwrap_or(0))
 }
 
+/// The Deployment's generation.
+pub async fn generation(client: &Client, namespace: &str, name: &str) -> Result<i64, ClusterError> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let found = api.get_metadata(name).await.map_err(ClusterError::new(format!("read deployment {namespace}/{name}")))?;
+    Ok(found.metadata.generation.unwrap_or(0))
+}
+
 /// The name of the Deployment's first container, which `set` changes unless another one is named.
 pub async fn first_container(client: &Client, namespace: &str, name: &str) -> Result<String, ClusterError> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);

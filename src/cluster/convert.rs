@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
-use k8s_openapi::api::core::v1::{ContainerState as ApiContainerState, ContainerStatus, Event as ApiEvent, Pod};
+use k8s_openapi::api::core::v1::{ContainerState as ApiContainerState, ContainerStatus, Event as ApiEvent, Pod, PodSpec, Probe};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -12,7 +12,7 @@ use super::time::at;
 use crate::clock::Clock;
 use crate::domain::rollout::state::{
     Condition, ContainerNow, ContainerState, DeploymentCounts, DeploymentState, Endpoint, EndpointsState, Exit, KubeEvent,
-    PodPhase, PodState, ReplicaSetState, Strategy,
+    PodPhase, PodState, PreStop, ProbeState, ReplicaSetState, Strategy, TemplateState,
 };
 use crate::domain::traffic::Name;
 
@@ -120,6 +120,7 @@ pub(super) fn replica_set(rs: &ReplicaSet) -> ReplicaSetState {
         name: name(rs.metadata.name.as_ref()),
         hash: hash(&rs.metadata),
         revision: annotation(&rs.metadata, REVISION).and_then(|r| r.parse().ok()).unwrap_or(0),
+        template: template(spec.template.as_ref().and_then(|t| t.spec.as_ref())),
         images: containers.iter().map(|c| (Name::from(c.name.as_str()), name(c.image.as_ref()))).collect(),
         replicas: count(spec.replicas.or(Some(1))),
         ready: count(status.ready_replicas),
@@ -130,6 +131,43 @@ pub(super) fn replica_set(rs: &ReplicaSet) -> ReplicaSetState {
             .into_iter()
             .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")
             .map(|c| condition(&c.type_, &c.status, c.reason, c.message)),
+    }
+}
+
+fn template(spec: Option<&PodSpec>) -> TemplateState {
+    let Some((spec, container)) = spec.and_then(|s| Some((s, s.containers.first()?))) else { return TemplateState::default() };
+    let stop = container.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref());
+    let limits = container.resources.as_ref().and_then(|r| r.limits.as_ref());
+    TemplateState {
+        container: Name::from(container.name.as_str()),
+        grace: spec
+            .termination_grace_period_seconds
+            .map_or(Duration::from_secs(30), |s| Duration::from_secs(u64::try_from(s).unwrap_or(0))),
+        pre_stop: stop.map(|s| match &s.sleep {
+            Some(sleep) => PreStop::Sleep { length: Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0)) },
+            None => PreStop::Other,
+        }),
+        startup: container.startup_probe.as_ref().map(probe),
+        readiness: container.readiness_probe.as_ref().map(probe),
+        liveness: container.liveness_probe.as_ref().map(probe),
+        memory_limit: limits.and_then(|l| l.get("memory")).map(|q| Name::from(q.0.as_str())),
+        gates: spec.readiness_gates.iter().flatten().map(|g| Name::from(g.condition_type.as_str())).collect(),
+    }
+}
+
+fn probe(probe: &Probe) -> ProbeState {
+    let asks = match (&probe.http_get, &probe.tcp_socket, &probe.exec) {
+        (Some(get), _, _) => format!("GET {}", get.path.as_deref().unwrap_or("/")),
+        (_, Some(_), _) => "tcp".into(),
+        (_, _, Some(_)) => "exec".into(),
+        _ => "grpc".into(),
+    };
+    ProbeState {
+        asks: Name::from(asks.as_str()),
+        initial_delay: seconds(probe.initial_delay_seconds.unwrap_or(0)),
+        period: seconds(probe.period_seconds.unwrap_or(10)),
+        timeout: seconds(probe.timeout_seconds.unwrap_or(1)),
+        failure_threshold: count(probe.failure_threshold.or(Some(3))),
     }
 }
 
@@ -242,6 +280,28 @@ mod tests {
         assert_eq!(state.status, DeploymentCounts { replicas: 6, updated: 1, ready: 5, available: 5 });
         assert_eq!(state.progress_deadline, Duration::from_mins(10));
         assert_eq!((state.conditions[0].status, state.conditions[0].reason.as_str()), (None, "DeploymentPaused"));
+    }
+
+    #[test]
+    fn a_template_is_read_with_what_decides_the_cost_of_a_rollout() {
+        let rs: ReplicaSet = serde_json::from_value(json!({
+            "metadata": {"uid": "u", "name": "rs", "labels": {HASH_LABEL: "abc"}, "annotations": {REVISION: "7"}},
+            "spec": {"replicas": 2, "selector": {}, "template": {"spec": {"terminationGracePeriodSeconds": 45, "containers": [{
+                "name": "c", "image": "i:1", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+                "readinessProbe": {"httpGet": {"path": "/readyz", "port": 80}, "periodSeconds": 1},
+                "livenessProbe": {"tcpSocket": {"port": 80}}, "resources": {"limits": {"memory": "64Mi"}}}]}}}
+        }))
+        .unwrap();
+        let state = replica_set(&rs);
+        assert_eq!((state.revision, &state.images[..]), (7, &[(Name::from("c"), Name::from("i:1"))][..]));
+        let t = state.template;
+        assert_eq!((t.grace, t.pre_stop), (Duration::from_secs(45), Some(PreStop::Sleep { length: Duration::from_secs(5) })));
+        let readiness = t.readiness.unwrap();
+        assert_eq!(
+            (&*readiness.asks, readiness.period, readiness.timeout),
+            ("GET /readyz", Duration::from_secs(1), Duration::from_secs(1))
+        );
+        assert_eq!((&*t.liveness.unwrap().asks, t.startup, t.memory_limit.as_deref()), ("tcp", None, Some("64Mi")));
     }
 
     #[test]

@@ -170,8 +170,8 @@ impl Course {
             What::ReplicaSetGone(uid) => self.rollout.replica_set_gone(uid),
             What::Pod(state) => self.rollout.pod(state, at),
             What::PodGone(uid) => self.rollout.pod_gone(uid, at),
-            What::EndpointSlice(state) => self.rollout.endpoint_slice(state),
-            What::EndpointSliceGone(name) => self.rollout.endpoint_slice_gone(name),
+            What::EndpointSlice(state) => self.rollout.endpoint_slice(state, at),
+            What::EndpointSliceGone(name) => self.rollout.endpoint_slice_gone(name, at),
             What::Kube(event) => keep(&mut self.kube, (at, event.clone())),
             What::Watch(state) => {
                 self.watch_lost = match state {

@@ -1,6 +1,7 @@
 //! The rollout under watch: what the cluster says, which phase that is, whether it is complete, and whether it can still get better.
 
 pub mod guard;
+mod pod;
 pub mod state;
 mod stuck;
 
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::pod::{Membership, PodLife};
 use self::state::{DeploymentState, EndpointsState, PodState, ReplicaSetState};
 pub use self::stuck::Stuck;
 use super::time::At;
@@ -42,29 +44,6 @@ impl Phase {
             Self::Terminating => "terminating",
             Self::Settled => "settled",
         }
-    }
-}
-
-/// A pod with the moments that the verifier saw.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PodLife {
-    /// The latest state.
-    pub state: PodState,
-    /// First seen.
-    pub seen: At,
-    /// First seen ready.
-    pub ready: Option<At>,
-    /// First seen with a deletion timestamp.
-    pub terminating: Option<At>,
-    /// Gone from the API.
-    pub gone: Option<At>,
-    /// Since when the pod is in a state that does not get better by itself.
-    troubled: Option<At>,
-}
-
-impl PodLife {
-    fn is_active(&self) -> bool {
-        self.gone.is_none() && self.terminating.is_none()
     }
 }
 
@@ -112,18 +91,7 @@ impl Rollout {
 
     /// A pod said something new.
     pub fn pod(&mut self, state: &PodState, at: At) {
-        let life = self.pods.entry(state.uid.clone()).or_insert_with(|| PodLife {
-            state: state.clone(),
-            seen: at,
-            ready: None,
-            terminating: None,
-            gone: None,
-            troubled: None,
-        });
-        life.ready = life.ready.or(state.ready.then_some(at));
-        life.terminating = life.terminating.or(state.terminating.map(|_| at));
-        life.troubled = if stuck::trouble(state).is_some() { life.troubled.or(Some(at)) } else { None };
-        life.state = state.clone();
+        self.pods.entry(state.uid.clone()).or_insert_with(|| PodLife::new(state, at)).see(state, at);
     }
 
     /// A pod is gone.
@@ -139,13 +107,32 @@ impl Rollout {
     }
 
     /// An EndpointSlice said something new.
-    pub fn endpoint_slice(&mut self, state: &EndpointsState) {
+    pub fn endpoint_slice(&mut self, state: &EndpointsState, at: At) {
         self.endpoints.insert(state.name.clone(), state.clone());
+        self.note_membership(at);
     }
 
     /// An EndpointSlice is gone.
-    pub fn endpoint_slice_gone(&mut self, name: &Name) {
+    pub fn endpoint_slice_gone(&mut self, name: &Name, at: At) {
         self.endpoints.remove(name);
+        self.note_membership(at);
+    }
+
+    fn note_membership(&mut self, at: At) {
+        let mut listed: BTreeMap<&Name, Membership> = BTreeMap::new();
+        for endpoint in self.endpoints.values().flat_map(|s| &s.endpoints) {
+            let Some(pod) = &endpoint.pod else { continue };
+            let membership = match (endpoint.ready, endpoint.terminating) {
+                (true, _) => Membership::Ready,
+                (false, true) => Membership::Draining,
+                (false, false) => Membership::Out,
+            };
+            let best = listed.entry(pod).or_insert(Membership::Out);
+            *best = if *best == Membership::Ready { *best } else { membership };
+        }
+        for life in self.pods.values_mut().chain(&mut self.gone) {
+            life.join(listed.get(&life.state.name).copied().unwrap_or(Membership::Out), at);
+        }
     }
 
     /// The change is about to be made: what runs now is the old revision.

@@ -97,6 +97,9 @@ pub struct ReplicaSetState {
     pub revision: u64,
     /// Images of the template, by container.
     pub images: Vec<(Name, Name)>,
+    /// What its pods are like.
+    #[serde(default)]
+    pub template: TemplateState,
     /// `spec.replicas`
     pub replicas: u32,
     /// `status.readyReplicas`
@@ -106,6 +109,66 @@ pub struct ReplicaSetState {
     /// `ReplicaFailure` with its message: pods could not be created (quota, admission).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Condition>,
+}
+
+/// The fields of a pod template that decide what a rollout costs: of its first container, and of the pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateState {
+    /// The first container's name.
+    pub container: Name,
+    /// `terminationGracePeriodSeconds`
+    #[serde(with = "as_micros")]
+    pub grace: Duration,
+    /// `lifecycle.preStop`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_stop: Option<PreStop>,
+    /// `startupProbe`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<ProbeState>,
+    /// `readinessProbe`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<ProbeState>,
+    /// `livenessProbe`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<ProbeState>,
+    /// `resources.limits.memory`, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<Name>,
+    /// `readinessGates`
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Name>,
+}
+
+/// What happens before SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreStop {
+    /// The pod goes on serving for this long.
+    Sleep {
+        /// In microseconds.
+        #[serde(with = "as_micros")]
+        length: Duration,
+    },
+    /// A command or a request whose length nobody can know.
+    Other,
+}
+
+/// A probe with the API's defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeState {
+    /// `GET /readyz`, `tcp`, `exec`, `grpc`
+    pub asks: Name,
+    /// `initialDelaySeconds`
+    #[serde(with = "as_micros")]
+    pub initial_delay: Duration,
+    /// `periodSeconds`
+    #[serde(with = "as_micros")]
+    pub period: Duration,
+    /// `timeoutSeconds`
+    #[serde(with = "as_micros")]
+    pub timeout: Duration,
+    /// `failureThreshold`
+    pub failure_threshold: u32,
 }
 
 /// A pod of the Deployment.

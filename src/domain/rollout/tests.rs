@@ -33,6 +33,7 @@ pub(crate) fn set(hash: &str, revision: u64) -> ReplicaSetState {
         hash: name(hash),
         revision,
         images: vec![(name("backend"), name("todo/backend:v1"))],
+        template: TemplateState::default(),
         replicas: 2,
         ready: 0,
         available: 0,
@@ -163,4 +164,39 @@ fn a_deployment_of_another_uid_is_another_deployment() {
     assert!(!r.is_lost());
     r.deployment(&DeploymentState { uid: name("d2"), ..deployment(1, 1, 1, 2, [2, 2, 2, 2]) });
     assert!(r.is_lost());
+}
+
+#[test]
+fn a_pods_turns_are_remembered_with_their_moments() {
+    let mut r = Rollout::default();
+    let running = |ready| pod("p1", "new", ready, false);
+    r.pod(&running(false), at(1));
+    r.pod(&running(true), at(2));
+    let endpoint = |ready, terminating| Endpoint {
+        pod: Some(name("p1")),
+        address: name("10.0.0.1"),
+        port: Some(80),
+        ready,
+        serving: true,
+        terminating,
+    };
+    let slice = |endpoints| EndpointsState { name: name("s"), endpoints };
+    r.endpoint_slice(&slice(vec![endpoint(true, false)]), at(3));
+    let crashed = Exit { code: 1, reason: "Error".into() };
+    let ended = PodState { containers: vec![container(ContainerNow::Terminated(crashed.clone()), 0, None)], ..running(false) };
+    r.pod(&ended, at(4));
+    r.pod(&PodState { containers: vec![container(ContainerNow::Running, 1, Some(crashed.clone()))], ..running(false) }, at(5));
+    r.pod(
+        &PodState { containers: vec![container(waiting("CrashLoopBackOff", ""), 2, Some(crashed.clone()))], ..running(false) },
+        at(6),
+    );
+    r.pod(&pod("p1", "new", false, true), at(7));
+    r.endpoint_slice(&slice(vec![endpoint(false, true)]), at(8));
+    r.pod_gone(&name("uid-p1"), at(9));
+    r.endpoint_slice(&slice(Vec::new()), at(10));
+    let life = r.pod_named("p1").unwrap();
+    assert_eq!(life.readiness, [(at(2), true), (at(4), false)]);
+    assert_eq!(life.exits, [(at(4), crashed.clone()), (at(6), crashed)], "one entry for each end, however often it is reported");
+    assert_eq!(life.membership, [(at(3), Membership::Ready), (at(8), Membership::Draining), (at(10), Membership::Out)]);
+    assert_eq!(life.removed(), Some(at(8)));
 }
