@@ -1,5 +1,6 @@
 //! What the verifier knows and decides: pure. No I/O, no clock, no global RNG, no hash-map iteration.
 
+pub mod attribution;
 pub mod course;
 pub mod event;
 pub mod judge;

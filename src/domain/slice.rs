@@ -74,6 +74,9 @@ pub struct Failure {
     /// The pod, when the answer named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<Name>,
+    /// The request went straight to the pod's own address, so `pod` is known without an answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
     /// Its version, when the answer named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Name>,
