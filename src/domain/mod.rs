@@ -8,6 +8,7 @@ pub mod latency;
 pub mod objective;
 pub mod outcome;
 pub mod pacing;
+pub mod propagation;
 pub mod rollout;
 pub mod scenario;
 pub mod slice;

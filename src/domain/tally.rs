@@ -121,6 +121,10 @@ pub struct PodSums {
     pub counts: Counts,
     /// Of good answers.
     pub latency: Latencies,
+    /// The end of the first slice in which it answered.
+    pub first: At,
+    /// The end of the last slice in which it answered.
+    pub last: At,
 }
 
 /// A stretch of the time line, over all lanes.
@@ -178,16 +182,17 @@ impl Tally {
             cell.excluded += part.counts.of(Blame::Verifier);
         }
         if measured {
-            slice.parts.iter().for_each(|p| self.part(p));
+            slice.parts.iter().for_each(|p| self.part(p, slice.end));
         }
     }
 
-    fn part(&mut self, part: &Part) {
+    fn part(&mut self, part: &Part, end: At) {
         let Some(pod) = &part.pod else { return };
         if self.pods.len() >= MAX_PODS && !self.pods.contains_key(pod) {
             return;
         }
-        let sums = self.pods.entry(pod.clone()).or_default();
+        let sums = self.pods.entry(pod.clone()).or_insert_with(|| PodSums { first: end, ..PodSums::default() });
+        sums.last = sums.last.max(end);
         sums.counts.merge(&part.counts);
         sums.version = sums.version.take().or_else(|| part.version.clone());
         part.latency.iter().for_each(|(micros, n)| sums.latency.add(*micros, u64::from(*n)));
