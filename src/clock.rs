@@ -25,6 +25,11 @@ impl Clock {
         At(u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
+    /// The wall-clock time now, by the monotonic clock: it does not jump.
+    pub fn wall_now(&self) -> DateTime<Utc> {
+        self.wall + chrono::TimeDelta::from_std(self.zero.elapsed()).unwrap_or_default()
+    }
+
     /// The wall-clock time of the start.
     pub fn wall_start(&self) -> DateTime<Utc> {
         self.wall

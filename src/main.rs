@@ -1,3 +1,1 @@
-//! The `verifier` program.
-
 fn main() {}

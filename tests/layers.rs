@@ -36,7 +36,9 @@ fn used(text: &str) -> Vec<String> {
     let code: String = text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
     for part in code.split("crate::").skip(1) {
-        let names = part.strip_prefix('{').map_or_else(|| vec![part], |list| list.split(['}', ';']).next().unwrap_or_default().split(',').collect());
+        let names = part
+            .strip_prefix('{')
+            .map_or_else(|| vec![part], |list| list.split(['}', ';']).next().unwrap_or_default().split(',').collect());
         let word = |p: &str| p.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         found.extend(names.iter().map(|n| word(n)).filter(|w| !w.is_empty()));
     }
@@ -78,7 +80,19 @@ fn the_domain_does_no_io_and_asks_no_clock() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/domain");
     let mut files = Vec::new();
     sources(&folder, &mut files);
-    let banned = ["std::fs", "std::net", "std::env", "tokio", "Instant", "SystemTime", "Utc::now", "rand::", "HashMap", "HashSet", "std::thread"];
+    let banned = [
+        "std::fs",
+        "std::net",
+        "std::env",
+        "tokio",
+        "Instant",
+        "SystemTime",
+        "Utc::now",
+        "rand::",
+        "HashMap",
+        "HashSet",
+        "std::thread",
+    ];
     let test_only = |f: &Path| f.ends_with("tests.rs") || f.ends_with("vectors.rs") || f.ends_with("fixtures.rs");
     for file in files.iter().filter(|f| !test_only(f)) {
         let text = std::fs::read_to_string(file).unwrap();

@@ -1,0 +1,215 @@
+//! `verifier run`: from what was typed to a verdict.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use super::args::{Format, RunArgs};
+use super::output::{complain, print, say};
+use super::{library, manifests, sandbox};
+use crate::cluster::chain;
+use crate::cluster::connect::{Choice, Connection, configure, connect};
+use crate::domain::course::Course;
+use crate::domain::scenario::{self, Scenario, Step};
+use crate::domain::summary::Summary;
+use crate::domain::words::nearest;
+use crate::exit::Exit;
+use crate::report::{self, Reporter};
+use crate::run::{Options, Recorder, dispatch};
+use crate::sandbox::Sandbox;
+
+/// An error message and the exit code that goes with it.
+struct Stop(String, Exit);
+
+pub(super) fn main(args: RunArgs) -> Exit {
+    if args.list {
+        return list();
+    }
+    match prepare(&args) {
+        Ok(plan) => sandbox::block_on(go(args, plan)).unwrap_or_else(|error| complain(&error, Exit::Unreachable)),
+        Err(Stop(message, exit)) => complain(&message, exit),
+    }
+}
+
+fn list() -> Exit {
+    let mut text = String::new();
+    for name in library::scenarios() {
+        let about = library::scenario(name).and_then(|t| scenario::parse(name, t, &[]).ok()).map(|s| s.about).unwrap_or_default();
+        let first = about.split_inclusive(". ").next().unwrap_or_default().trim();
+        text += &format!("{name:<18} {first}\n");
+    }
+    print(&text)
+}
+
+/// What a run needs, read and checked before anything is started.
+struct Plan {
+    scenario: Scenario,
+    given: Vec<serde_json::Value>,
+    applies: Vec<(usize, Vec<serde_json::Value>)>,
+    choice: Option<Choice>,
+    images: Vec<(String, Vec<String>)>,
+    json: Vec<PathBuf>,
+}
+
+fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
+    let usage = |message: String| Stop(message, Exit::Usage);
+    let (name, text, base) = find(args.scenario.as_deref().unwrap_or_default()).map_err(usage)?;
+    let mut scenario = scenario::parse(&name, &text, &args.set).map_err(|e| usage(e.to_string()))?;
+    if let Some(namespace) = &args.namespace {
+        scenario.target.namespace.clone_from(namespace);
+    }
+    if let Some(url) = &args.url {
+        scenario.traffic.url = Some(url.clone());
+    }
+    let mut given = manifests::read(&scenario.given.apply, &base).map_err(|e| usage(chain(&e)))?;
+    manifests::overlay(&mut given, &scenario.given.overlay).map_err(|e| usage(chain(&e)))?;
+    let mut applies = Vec::new();
+    for (index, step) in scenario.when.iter().enumerate() {
+        if let Step::Apply(paths) = step {
+            applies.push((index, manifests::read(paths, &base).map_err(|e| usage(chain(&e)))?));
+        }
+    }
+    let choice = choose(args);
+    if choice.is_some() && !args.image.is_empty() {
+        return Err(usage("--image is for the sandbox; a real cluster pulls its images itself".into()));
+    }
+    let images = args.image.iter().map(|i| sandbox::image(i)).collect::<Result<_, _>>().map_err(usage)?;
+    let json = args.out.iter().map(|o| json_file(o)).collect::<Result<_, _>>().map_err(usage)?;
+    Ok(Plan { scenario, given, applies, choice, images, json })
+}
+
+/// A scenario by name, or by file; relative paths in it start at its folder.
+fn find(wanted: &str) -> Result<(String, String, PathBuf), String> {
+    let looks_like_file = wanted.contains('/') || wanted.ends_with(".yaml") || wanted.ends_with(".yml");
+    if !looks_like_file {
+        if let Some(text) = library::scenario(wanted) {
+            return Ok((format!("{wanted}.yaml"), text.to_owned(), PathBuf::from(".")));
+        }
+        let names: Vec<&str> = library::scenarios().collect();
+        let near = nearest(wanted, names.iter().copied()).map(|n| format!(", did you mean `{n}`?")).unwrap_or_default();
+        return Err(format!("there is no scenario `{wanted}`{near}\n  there are: {}\n  or name a file ending in .yaml", names.join(", ")));
+    }
+    let text = std::fs::read_to_string(wanted).map_err(|e| format!("{wanted}: {e}"))?;
+    let base = Path::new(wanted).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    Ok((wanted.to_owned(), text, base))
+}
+
+/// The cluster that was named; none means the sandbox. Never the current context by itself.
+fn choose(args: &RunArgs) -> Option<Choice> {
+    let (file, context) = (args.cluster.kubeconfig.clone(), args.cluster.context.clone());
+    if file.is_some() || context.is_some() {
+        return Some(Choice::Kubeconfig { file, context });
+    }
+    std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| Choice::InCluster)
+}
+
+fn json_file(out: &str) -> Result<PathBuf, String> {
+    match out.split_once('=') {
+        Some(("json", path)) if !path.is_empty() => Ok(path.into()),
+        _ => Err(format!("--out {out}: expected json=FILE")),
+    }
+}
+
+async fn go(args: RunArgs, plan: Plan) -> Exit {
+    match try_go(&args, plan).await {
+        Ok(exit) => exit,
+        Err(Stop(message, exit)) => complain(&message, exit),
+    }
+}
+
+async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
+    let recorder = match &args.record {
+        Some(path) => Some(Recorder::create(path).map_err(|e| Stop(format!("{}: {e}", path.display()), Exit::Usage))?),
+        None => None,
+    };
+    let unreachable = |message: String| Stop(message, Exit::Unreachable);
+    let (sandbox, connection) = match &plan.choice {
+        Some(choice) => {
+            let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
+            let connection = connect(config, name).map_err(|e| unreachable(chain(&e)))?;
+            agree(args, &plan, &connection)?;
+            (None, connection)
+        }
+        None => {
+            say("no cluster was named: using the embedded sandbox");
+            let options = sandbox::options(plan.images, plan.scenario.sandbox.ingress_lag).map_err(&unreachable)?;
+            let sandbox = Sandbox::start(options).await.map_err(|e| unreachable(chain(&e)))?;
+            let connection = connect(sandbox.config().map_err(|e| unreachable(chain(&e)))?, "sandbox".into());
+            (Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?)
+        }
+    };
+    let options = Options {
+        scenario: plan.scenario,
+        connection,
+        given: plan.given,
+        applies: plan.applies,
+        seed: args.seed.unwrap_or_else(rand::random),
+        command: command(),
+        recorder,
+        reporters: reporters(args),
+    };
+    let ended = dispatch(options).await;
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    let course = ended.map_err(|e| unreachable(format!("could not watch for signals: {e}")))?;
+    Ok(finish(args.output, &plan.json, &course))
+}
+
+/// Writes the documents that were asked for, and answers with the verdict's exit code.
+fn finish(format: Format, files: &[PathBuf], course: &Course) -> Exit {
+    let json = report::json::render(&Summary::of(course));
+    for path in files {
+        if let Err(error) = std::fs::write(path, &json) {
+            say(&format!("warning: {}: {error}", path.display()));
+        }
+    }
+    if format == Format::Json {
+        print(&json);
+    }
+    match (course.signal(), course.verdict()) {
+        (Some(signal), _) => Exit::Signal(signal),
+        (None, Some(verdict)) => Exit::of(verdict),
+        (None, None) => Exit::Inconclusive,
+    }
+}
+
+/// On a real cluster nothing is changed before it was said and agreed to.
+fn agree(args: &RunArgs, plan: &Plan, connection: &Connection) -> Result<(), Stop> {
+    let target = &plan.scenario.target;
+    let mut text = format!("this changes the cluster `{}`:\n", connection.name);
+    for object in &plan.given {
+        let word = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
+        text += &format!("  apply {} {}\n", word(&object["kind"]), word(&object["metadata"]["name"]));
+    }
+    for step in &plan.scenario.when {
+        let step = serde_json::to_string(step).unwrap_or_default();
+        text += &format!("  deployment {}/{}: {step}\n", target.namespace, target.deployment);
+    }
+    say(text.trim_end());
+    if args.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Stop("say --yes to change a real cluster without being asked".into(), Exit::Usage));
+    }
+    say("go on? [y/N]");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    if read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(Stop("nothing was changed".into(), Exit::Superseded))
+}
+
+/// The command line as it was typed, for the report.
+fn command() -> String {
+    let quoted = |arg: String| {
+        let plain = arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c)) && !arg.is_empty();
+        if plain { arg } else { format!("'{}'", arg.replace('\'', r"'\''")) }
+    };
+    std::iter::once("verifier".to_owned()).chain(std::env::args().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+}
+
+fn reporters(args: &RunArgs) -> Vec<Box<dyn Reporter>> {
+    vec![report::for_terminal(args.plain)]
+}

@@ -1,0 +1,222 @@
+//! The one loop that owns a run. Everything that happens becomes an event here: stamped, recorded, folded, shown, and answered with the
+//! course's commands.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::executor::Executor;
+use super::recorder::Recorder;
+use crate::clock::Clock;
+use crate::cluster::connect::Connection;
+use crate::domain::course::{Command, Course};
+use crate::domain::event::{Event, FORMAT, RunStarted, What};
+use crate::domain::scenario::Scenario;
+use crate::domain::summary::Summary;
+use crate::load::{Driver, LoadEvent};
+use crate::report::Reporter;
+
+/// Events of the cluster and the executor that wait for the loop.
+const QUEUE: usize = 1_024;
+/// Events of the driver that wait for the loop.
+const LOAD_QUEUE: usize = 4_096;
+
+/// What a run is made from.
+pub struct Options {
+    /// What to do.
+    pub scenario: Scenario,
+    /// Where.
+    pub connection: Connection,
+    /// Manifests of `given`, overlaid.
+    pub given: Vec<Value>,
+    /// Manifests of each `apply` step, by step.
+    pub applies: Vec<(usize, Vec<Value>)>,
+    /// Seeds every random choice.
+    pub seed: u64,
+    /// The command that makes this run again.
+    pub command: String,
+    /// Writes the recording.
+    pub recorder: Option<Recorder>,
+    /// Shows it.
+    pub reporters: Vec<Box<dyn Reporter>>,
+}
+
+/// Runs to the end and answers with the course, which knows everything.
+pub async fn dispatch(options: Options) -> std::io::Result<Course> {
+    let clock = Clock::start();
+    let run_id = run_id(&clock, options.seed);
+    let head = RunStarted {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").into(),
+        run_id: run_id.clone(),
+        started: clock.wall_start().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        scenario: options.scenario.clone(),
+        cluster: options.connection.name.clone(),
+        seed: options.seed,
+        command: options.command,
+    };
+    let executor = Executor {
+        connection: options.connection,
+        scenario: options.scenario,
+        given: options.given,
+        applies: options.applies,
+        clock,
+        seed: options.seed,
+        run_id,
+    };
+    let (news, inbox) = mpsc::channel(QUEUE);
+    let (load, load_inbox) = mpsc::channel(LOAD_QUEUE);
+    let (course, commands) = Course::begin(head.clone());
+    let mut run = Run {
+        clock,
+        course,
+        executor: Arc::new(executor),
+        news,
+        load,
+        tasks: JoinSet::new(),
+        driver: None,
+        recorder: options.recorder,
+        reporters: options.reporters,
+        finished: false,
+    };
+    run.happened(What::RunStarted(Box::new(head)));
+    run.obey(commands);
+    run.to_the_end(inbox, load_inbox).await?;
+    Ok(run.close())
+}
+
+/// `r-` and eight hex digits: enough to tell runs apart in a log, drawn from start time and seed.
+fn run_id(clock: &Clock, seed: u64) -> String {
+    let mixed = (clock.wall_start().timestamp_micros().unsigned_abs() ^ seed.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    format!("r-{:08x}", mixed >> 32)
+}
+
+struct Run {
+    clock: Clock,
+    course: Course,
+    executor: Arc<Executor>,
+    news: mpsc::Sender<What>,
+    load: mpsc::Sender<LoadEvent>,
+    tasks: JoinSet<()>,
+    driver: Option<Driver>,
+    recorder: Option<Recorder>,
+    reporters: Vec<Box<dyn Reporter>>,
+    finished: bool,
+}
+
+impl Run {
+    async fn to_the_end(&mut self, mut inbox: mpsc::Receiver<What>, mut load_inbox: mpsc::Receiver<LoadEvent>) -> std::io::Result<()> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        while !self.finished {
+            let wake = self.course.wake().map(|at| self.clock.instant(at));
+            let what = tokio::select! {
+                biased;
+                what = caught(&mut interrupt, &mut terminate) => what,
+                Some(event) = load_inbox.recv() => event.into(),
+                Some(what) = inbox.recv() => what,
+                () = until(wake) => What::Tick,
+            };
+            let commands = self.happened(what);
+            self.obey(commands);
+        }
+        Ok(())
+    }
+
+    /// Stamps, records, folds and shows one event.
+    fn happened(&mut self, what: What) -> Vec<Command> {
+        let before = self.course.verdict().is_some();
+        let event = Event { at: self.clock.now(), what };
+        let commands = self.take(&event);
+        if let Some(verdict) = self.course.verdict().filter(|_| !before).cloned() {
+            self.take(&Event { at: event.at, what: What::Decided(verdict) });
+        }
+        commands
+    }
+
+    fn take(&mut self, event: &Event) -> Vec<Command> {
+        let trouble = self.recorder.as_mut().and_then(|r| r.record(event));
+        let commands = self.course.apply(event);
+        for reporter in &mut self.reporters {
+            reporter.event(event, &self.course);
+        }
+        if let Some(notice) = trouble {
+            self.recorder = None;
+            self.take(&Event { at: event.at, what: What::Notice(notice) });
+        }
+        commands
+    }
+
+    fn obey(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                Command::Prepare => {
+                    self.tasks.spawn(Arc::clone(&self.executor).prepare(self.news.clone()));
+                }
+                Command::StartTraffic => self.start_traffic(),
+                Command::RunStep(step) => {
+                    self.tasks.spawn(Arc::clone(&self.executor).step(step, self.news.clone()));
+                }
+                Command::StopTraffic => self.stop_traffic(),
+                Command::Finish => self.finished = true,
+            }
+        }
+    }
+
+    fn start_traffic(&mut self) {
+        let Some(plan) = self.course.traffic().cloned() else { return };
+        let what = match Driver::start(plan, self.clock, self.load.clone()) {
+            Ok(driver) => {
+                self.driver = Some(driver);
+                What::TrafficStarted
+            }
+            Err(error) => What::TargetUnready(format!("could not start the traffic: {error}")),
+        };
+        let commands = self.happened(what);
+        self.obey(commands);
+    }
+
+    /// No more slots; the driver's own last event says when all outcomes are in.
+    fn stop_traffic(&mut self) {
+        match &self.driver {
+            Some(driver) => driver.stop(),
+            None => {
+                let commands = self.happened(What::TrafficStopped);
+                self.obey(commands);
+            }
+        }
+    }
+
+    /// Ends what still runs and gives the reporters their last word.
+    fn close(mut self) -> Course {
+        self.tasks.abort_all();
+        self.happened(What::RunEnded);
+        if let Some(mut recorder) = self.recorder.take()
+            && let Err(error) = recorder.finish()
+        {
+            let path = recorder.path().display().to_string();
+            self.happened(What::Notice(format!("recording to {path} ended early: {error}")));
+        }
+        let summary = Summary::of(&self.course);
+        self.reporters.iter_mut().for_each(|r| r.finish(&summary));
+        self.course
+    }
+}
+
+async fn until(wake: Option<std::time::Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn caught(interrupt: &mut Signal, terminate: &mut Signal) -> What {
+    let number = tokio::select! {
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = terminate.recv() => SignalKind::terminate(),
+    };
+    What::Interrupted(number.as_raw_value())
+}

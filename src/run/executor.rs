@@ -1,0 +1,196 @@
+//! Carries out what the course commands: deploys and reaches the target, makes the change step by step. Answers with events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::cluster::connect::Connection;
+use crate::cluster::discover::{self, Entry};
+use crate::cluster::{ClusterError, act, chain, watch};
+use crate::domain::event::{StepEnded, What};
+use crate::domain::objective::Goal;
+use crate::domain::outcome::Outcome;
+use crate::domain::scenario::{LaneMode, Scenario, Step};
+use crate::domain::time::micros;
+use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
+use crate::load;
+
+/// Between two tries to reach the target for the first time.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What a run needs to act.
+pub(super) struct Executor {
+    pub(super) connection: Connection,
+    pub(super) scenario: Scenario,
+    /// Manifests of `given`, overlaid, and of each `apply` step, by step.
+    pub(super) given: Vec<Value>,
+    pub(super) applies: Vec<(usize, Vec<Value>)>,
+    pub(super) clock: Clock,
+    pub(super) seed: u64,
+    pub(super) run_id: String,
+}
+
+impl Executor {
+    /// Deploys the target, starts watching it, and reaches it for the first time. Goes on watching until it is dropped.
+    pub(super) async fn prepare(self: Arc<Self>, out: mpsc::Sender<What>) {
+        let mut watches = JoinSet::new();
+        let answer = tokio::time::timeout(self.scenario.given.ready_within, self.try_prepare(&out, &mut watches)).await;
+        let what = match answer {
+            Ok(Ok(plan)) => What::TargetReady(Box::new(plan)),
+            Ok(Err(why)) => What::TargetUnready(why),
+            Err(_) => What::TargetUnready(format!(
+                "the target was not ready within {}",
+                humantime::format_duration(self.scenario.given.ready_within)
+            )),
+        };
+        if out.send(what).await.is_ok() {
+            while watches.join_next().await.is_some() {}
+        }
+    }
+
+    async fn try_prepare(&self, out: &mpsc::Sender<What>, watches: &mut JoinSet<()>) -> Result<TrafficPlan, String> {
+        let target = &self.scenario.target;
+        let said = |e: ClusterError| chain(&e);
+        act::apply(&self.connection.writer, &self.given, &target.namespace).await.map_err(said)?;
+        let subject = discover::subject(&self.connection.reader, &target.namespace, &target.deployment).await.map_err(said)?;
+        watches.spawn(watch::watch(self.connection.reader.clone(), subject.clone(), self.clock, out.clone()));
+        let api: Api<Deployment> = Api::namespaced(self.connection.reader.clone(), &target.namespace);
+        let complete = kube::runtime::wait::await_condition(api, &target.deployment, complete);
+        complete.await.map_err(|e| format!("could not wait for the deployment: {}", chain(&e)))?;
+        let mut entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
+        while self.scenario.traffic.url.is_none() && entry.as_ref().is_none_or(|e| e.connect_to.is_none()) {
+            if entry.is_none() && self.given.is_empty() {
+                return Err("no Ingress leads to the target, and the scenario gives no `traffic.url`".into());
+            }
+            tokio::time::sleep(RETRY).await;
+            entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
+        }
+        let plan = self.plan(entry);
+        for lane in &plan.lanes {
+            self.reach(lane).await;
+        }
+        Ok(plan)
+    }
+
+    /// Tries until one request is answered well; the caller's time limit ends it.
+    async fn reach(&self, lane: &LanePlan) {
+        loop {
+            if load::once(lane, &self.run_id).await.outcome == Outcome::Ok {
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// The traffic that the scenario asks for, through the entry that was found.
+    fn plan(&self, entry: Option<Entry>) -> TrafficPlan {
+        let traffic = &self.scenario.traffic;
+        let (url, connect_to) = match (&traffic.url, entry) {
+            (Some(url), _) => (url.clone(), None),
+            (None, Some(entry)) => (format!("{}{}", entry.base, traffic.path), entry.connect_to),
+            (None, None) => (String::new(), None),
+        };
+        let lane = |(name, lane): (&crate::domain::traffic::Name, &crate::domain::scenario::Lane)| LanePlan {
+            name: name.clone(),
+            mode: match lane.mode.or_else(|| LaneMode::by_name(name)) {
+                Some(LaneMode::Kept) => Mode::Kept { connections: lane.connections },
+                Some(LaneMode::Fresh) | None => Mode::Fresh,
+            },
+            rate: lane.rate,
+            request: RequestPlan {
+                url: url.clone(),
+                connect_to: connect_to.clone(),
+                method: "GET".into(),
+                headers: traffic.headers.clone(),
+            },
+            expect: Expect::default(),
+            timeout: traffic.timeout,
+            connect_timeout: traffic.connect_timeout,
+            max_in_flight: in_flight(lane.rate, traffic.timeout),
+            thresholds: self.thresholds(name),
+        };
+        TrafficPlan { lanes: traffic.lanes.iter().map(lane).collect(), seed: self.seed, run_id: self.run_id.clone() }
+    }
+
+    /// The latency limits of the objectives that are about this lane.
+    fn thresholds(&self, lane: &str) -> Vec<u64> {
+        let about = self.scenario.then.iter().filter(|o| o.lane.as_deref().is_none_or(|l| l == lane));
+        let mut limits: Vec<u64> = about
+            .filter_map(|o| match o.goal {
+                Goal::Latency { limit, .. } => Some(micros(limit)),
+                Goal::Availability(_) | Goal::LongestOutage(_) | Goal::DeployedWithin(_) => None,
+            })
+            .collect();
+        limits.sort_unstable();
+        limits.dedup();
+        limits
+    }
+
+    /// Carries out one step of the change.
+    pub(super) async fn step(self: Arc<Self>, step: usize, out: mpsc::Sender<What>) {
+        if out.send(What::StepStarted(step)).await.is_err() {
+            return;
+        }
+        let (generation, error) = match self.try_step(step).await {
+            Ok(generation) => (generation, None),
+            Err(error) => (None, Some(chain(&error))),
+        };
+        drop(out.send(What::StepEnded(StepEnded { step, generation, error })).await);
+    }
+
+    async fn try_step(&self, step: usize) -> Result<Option<i64>, ClusterError> {
+        let (writer, target) = (&self.connection.writer, &self.scenario.target);
+        let (ns, name) = (target.namespace.as_str(), target.deployment.as_str());
+        let patch = match self.scenario.when.get(step) {
+            Some(Step::Apply(_)) => {
+                let objects = self.applies.iter().find(|(s, _)| *s == step).map(|(_, o)| o.as_slice()).unwrap_or_default();
+                act::apply(writer, objects, ns).await?;
+                return self.generation().await.map(Some);
+            }
+            Some(Step::Set(set)) => {
+                let container = match &set.container {
+                    Some(container) => container.clone(),
+                    None => act::first_container(writer, ns, name).await?,
+                };
+                act::set_patch(&container, set.image.as_deref(), &set.env)
+            }
+            Some(Step::Patch(patch)) => patch.clone(),
+            Some(Step::Restart) => act::restart_patch(self.clock.wall_now()),
+            Some(Step::Scale(replicas)) => serde_json::json!({"spec": {"replicas": replicas}}),
+            Some(Step::DeletePods(count)) => {
+                let subject = discover::subject(&self.connection.reader, ns, name).await?;
+                act::delete_pods(writer, ns, &subject.selector, *count as usize).await?;
+                return Ok(None);
+            }
+            Some(Step::Wait(_)) | None => return Ok(None),
+        };
+        act::patch_deployment(writer, ns, name, &patch).await.map(Some)
+    }
+
+    async fn generation(&self) -> Result<i64, ClusterError> {
+        let target = &self.scenario.target;
+        act::generation(&self.connection.writer, &target.namespace, &target.deployment).await
+    }
+}
+
+/// Everything in flight at once that a timeout can hold, with room for a burst.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are bounded by the scenario's check")]
+fn in_flight(rate: f64, timeout: Duration) -> usize {
+    ((rate * timeout.as_secs_f64() * 1.5) as usize).clamp(64, 20_000)
+}
+
+/// The Deployment's status is up to date, and everything is available.
+fn complete(d: Option<&Deployment>) -> bool {
+    d.is_some_and(|d| {
+        let status = d.status.clone().unwrap_or_default();
+        let wanted = d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+        let all = [status.replicas, status.updated_replicas, status.available_replicas].map(|n| n.unwrap_or(0) == wanted);
+        status.observed_generation >= d.metadata.generation && all == [true; 3]
+    })
+}
