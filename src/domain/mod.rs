@@ -1,7 +1,11 @@
 //! What the verifier knows and decides: pure. No I/O, no clock, no global RNG, no hash-map iteration.
 
+pub mod breakdown;
 pub mod course;
+pub mod display;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod judge;
 pub mod latency;
 pub mod objective;
@@ -10,6 +14,7 @@ pub mod pacing;
 pub mod rollout;
 pub mod scenario;
 pub mod slice;
+pub mod summary;
 pub mod tally;
 pub mod time;
 pub mod traffic;

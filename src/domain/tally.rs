@@ -1,7 +1,10 @@
 //! Slices summed up: per lane, per pod and per second. Every number shown anywhere comes from here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::latency::Latencies;
 use super::objective::Ppm;
@@ -14,12 +17,16 @@ use super::traffic::{Micros, Name};
 const MAX_PODS: usize = 1_000;
 /// Cells of the time line; when they are used up, two become one.
 const MAX_CELLS: usize = 600;
+/// Seconds that `recent` looks back on, the present one included.
+const RECENT_SECONDS: usize = 5;
 
 /// The sums of one lane in one stretch of the run.
 #[derive(Clone, Debug, Default)]
 pub struct LaneSums {
     /// Slots whose intended start has come.
     pub due: u64,
+    /// From the beginning of the first slice in which slots were due to the end of the last.
+    pub span: Option<(At, At)>,
     /// How those that ended did so.
     pub counts: Counts,
     /// Per threshold of the lane: not answered well within it.
@@ -37,12 +44,19 @@ pub struct LaneSums {
 impl LaneSums {
     fn slice(&mut self, slice: &Slice) {
         self.due += slice.due;
+        if slice.due > 0 {
+            self.spans(At(slice.end.0.saturating_sub(SLICE_MICROS)), slice.end);
+        }
         self.lag_max = self.lag_max.max(Duration::from_micros(slice.lag_max));
         for part in &slice.parts {
             self.counts.merge(&part.counts);
             add_all(&mut self.slow, &part.slow);
             part.latency.iter().for_each(|(micros, n)| self.latency.add(*micros, u64::from(*n)));
         }
+    }
+
+    fn spans(&mut self, from: At, to: At) {
+        self.span = Some(self.span.map_or((from, to), |(f, t)| (f.min(from), t.max(to))));
     }
 
     fn gap(&mut self, gap: &Gap) {
@@ -59,6 +73,9 @@ impl LaneSums {
     /// Adds another lane's sums, for figures over all lanes. Gaps stay the longest of any one lane.
     pub fn merge(&mut self, other: &Self) {
         self.due += other.due;
+        if let Some((from, to)) = other.span {
+            self.spans(from, to);
+        }
         self.counts.merge(&other.counts);
         self.latency.merge(&other.latency);
         self.lag_max = self.lag_max.max(other.lag_max);
@@ -67,6 +84,11 @@ impl LaneSums {
                 self.longest = Some(gap.clone());
             }
         }
+    }
+
+    /// The longest stretch without a good answer, over or not.
+    pub fn worst_gap(&self) -> Option<&Gap> {
+        self.longest.iter().chain(&self.open).max_by_key(|g| length(g))
     }
 
     /// Slots that say nothing about the target.
@@ -81,10 +103,15 @@ impl LaneSums {
 
     /// Good answers among valid ones, in parts per million rounded down; nothing when there were none.
     pub fn availability(&self) -> Option<Ppm> {
-        let (good, valid) = (u128::from(self.counts.good()), u128::from(self.counts.valid()));
-        let ppm = (good * u128::from(Ppm::ONE)).checked_div(valid)?;
-        u32::try_from(ppm).ok().map(Ppm)
+        Ppm::of(self.counts.good(), self.counts.valid())
     }
+}
+
+fn together<'a>(parts: impl Iterator<Item = &'a LaneSums>) -> LaneSums {
+    parts.fold(LaneSums::default(), |mut all, part| {
+        all.merge(part);
+        all
+    })
 }
 
 /// From the first bad slot to the next good one; of an open gap, to its last bad slot.
@@ -124,7 +151,7 @@ pub struct PodSums {
 }
 
 /// A stretch of the time line, over all lanes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cell {
     /// Good answers that became known in it.
     pub good: u64,
@@ -142,11 +169,19 @@ pub struct Tally {
     measured_from: Option<At>,
     cells: Vec<Cell>,
     cell_slices: u64,
+    recent: VecDeque<(u64, LaneSums)>,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { lanes: BTreeMap::new(), pods: BTreeMap::new(), measured_from: None, cells: Vec::new(), cell_slices: 10 }
+        Self {
+            lanes: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            measured_from: None,
+            cells: Vec::new(),
+            cell_slices: 10,
+            recent: VecDeque::new(),
+        }
     }
 }
 
@@ -168,7 +203,8 @@ impl Tally {
 
     /// A slice of one lane.
     pub fn slice(&mut self, slice: &Slice) {
-        let measured = self.measured_from.is_some_and(|from| slice.end > from);
+        let measured = self.is_measured(slice);
+        self.remember(slice);
         let lane = self.lanes.entry(slice.lane.clone()).or_default();
         if measured { &mut lane.measured } else { &mut lane.baseline }.slice(slice);
         let cell = self.cell(slice.end);
@@ -179,6 +215,24 @@ impl Tally {
         }
         if measured {
             slice.parts.iter().for_each(|p| self.part(p));
+        }
+    }
+
+    /// Whether a slice counts as measured.
+    pub fn is_measured(&self, slice: &Slice) -> bool {
+        self.measured_from.is_some_and(|from| slice.end > from)
+    }
+
+    fn remember(&mut self, slice: &Slice) {
+        let second = slice.end.0.saturating_sub(1) / 1_000_000;
+        if self.recent.back().is_none_or(|(last, _)| *last < second) {
+            self.recent.push_back((second, LaneSums::default()));
+        }
+        while self.recent.front().is_some_and(|(first, _)| first + RECENT_SECONDS as u64 <= second) {
+            self.recent.pop_front();
+        }
+        if let Some((_, sums)) = self.recent.iter_mut().find(|(s, _)| *s == second) {
+            sums.slice(slice);
         }
     }
 
@@ -230,10 +284,17 @@ impl Tally {
 
     /// The measured stretch of all lanes together.
     pub fn measured(&self) -> LaneSums {
-        self.lanes.values().fold(LaneSums::default(), |mut all, lane| {
-            all.merge(&lane.measured);
-            all
-        })
+        together(self.lanes.values().map(|l| &l.measured))
+    }
+
+    /// The stretch before the change of all lanes together.
+    pub fn baseline(&self) -> LaneSums {
+        together(self.lanes.values().map(|l| &l.baseline))
+    }
+
+    /// All lanes in the last seconds, the present one included.
+    pub fn recent(&self) -> LaneSums {
+        together(self.recent.iter().map(|(_, sums)| sums))
     }
 
     /// The time line from the start of the run, and the length of a cell (one second, doubled whenever the line grows too long).
@@ -288,6 +349,19 @@ pub(crate) mod tests {
         assert_eq!(length, Duration::from_secs(4));
         assert_eq!(cells.len(), 500);
         assert!(cells.iter().all(|c| *c == Cell { good: 40, bad: 0, excluded: 0 }));
+    }
+
+    #[test]
+    fn what_is_recent_is_forgotten_after_a_few_seconds_and_knows_its_span() {
+        let mut tally = Tally::default();
+        for tenths in 1..=95 {
+            tally.slice(&slice("fresh", tenths, 20, 19, u64::from(tenths < 50)));
+        }
+        let recent = tally.recent();
+        assert_eq!((recent.due, recent.counts.good(), recent.counts.bad()), (45 * 20, 45 * 19, 0));
+        assert_eq!(recent.span, Some((At(5_000_000), At(9_500_000))));
+        tally.slice(&Slice { due: 0, ..slice("fresh", 200, 0, 0, 1) });
+        assert_eq!((tally.recent().due, tally.recent().span), (0, None), "nothing was due in these seconds");
     }
 
     #[test]
