@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::course::Course;
 use super::event::{Event, FORMAT, RunStarted, StepEnded, What};
 use super::outcome::{Counts, Outcome};
-use super::rollout::state::{KubeEvent, PodState, ReplicaSetState};
-use super::rollout::tests::{deployment, name, pod, set};
+use super::rollout::state::{ContainerNow, Exit, KubeEvent, PodState, ReplicaSetState};
+use super::rollout::tests::{container, deployment, name, pod, set};
 use super::scenario::{self, Scenario};
 use super::slice::{Connection, Failure, Gap, Part, SLICE_MICROS, Slice};
 use super::time::At;
@@ -109,6 +109,35 @@ pub(crate) fn breach() -> Vec<Event> {
 /// The breach up to the moment before it is decided.
 pub(crate) fn nearly_breached() -> Vec<Event> {
     until(&breach(), 45).to_vec()
+}
+
+/// The same up to the moment at which the new pod is ready, but it never is: its container ends again and again.
+pub(crate) fn crash_loop() -> Vec<Event> {
+    let mut story = Story::up_to_first_new_pod("");
+    story.events.retain(|e| e.at < At(FIRST_END * SLICE_MICROS));
+    let waiting = ContainerNow::Waiting { reason: "CrashLoopBackOff".into(), message: "back-off 10s restarting".into() };
+    let last = Exit { code: 1, reason: "Error".into() };
+    let state = PodState { containers: vec![container(waiting, 2, Some(last))], ..pod(N1, NEW, false, false) };
+    story.say(What::Pod(Box::new(state)));
+    story.serving = [O1, O2];
+    story.traffic(10);
+    story.end()
+}
+
+/// A run whose target was sick before anything was changed, seen by a verifier that could not send all it had planned.
+pub(crate) fn sick_before() -> Vec<Event> {
+    let mut story = Story::up_to_first_new_pod("");
+    story.events.retain(|e| e.at < At(20 * SLICE_MICROS));
+    story.tenths = 19;
+    story.serving = [O1, O2];
+    story.failing(8, 0);
+    let mut counts = Counts::default();
+    counts.add(Outcome::NotSent, 5);
+    let end = At(story.tenths * SLICE_MICROS);
+    let parts = vec![Part { counts, ..Part::default() }];
+    story.say(What::Slice(Slice { lane: name("kept"), end, due: 6, parts, lag_max: 70_000 }));
+    story.traffic(5);
+    story.end()
 }
 
 /// The tenth of a second in which the first old pod is told to end.

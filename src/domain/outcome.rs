@@ -130,7 +130,7 @@ impl Outcome {
             Self::Ok => "answered well and in time",
             Self::AppStatus => "the application answered with a status that is not wanted",
             Self::GatewayStatus => "a gateway answered 502, 503 or 504: no pod behind it did",
-            Self::Refused => "nobody listened: connection refused",
+            Self::Refused => "nobody listened on the address",
             Self::ConnectTimeout => "no connection within its deadline",
             Self::ResetBeforeSend => "a kept connection was closed just as a request was to be sent on it",
             Self::ResetAfterSend => "the connection ended after the request was sent, before the answer",
@@ -142,9 +142,9 @@ impl Outcome {
             Self::Protocol => "what came back is not valid HTTP",
             Self::TooLarge => "the answer was larger than is read",
             Self::Throttled => "the other side asked for fewer requests",
-            Self::NoPort => "not sent: this machine had no local port free",
-            Self::NoDescriptor => "not sent: this process had no file descriptor free",
-            Self::NotSent => "not sent: the verifier was late or had too many requests in flight",
+            Self::NoPort => "this machine had no local port free, so nothing was sent",
+            Self::NoDescriptor => "this process had no file descriptor free, so nothing was sent",
+            Self::NotSent => "the verifier was late or had too many requests in flight, so nothing was sent",
         }
     }
 }

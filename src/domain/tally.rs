@@ -1,11 +1,14 @@
 //! Slices summed up: per lane, per pod and per second. Every number shown anywhere comes from here.
 
-use std::collections::{BTreeMap, VecDeque};
+mod recent;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::recent::Recent;
 use super::latency::Latencies;
 use super::objective::Ppm;
 use super::outcome::{Blame, Counts};
@@ -17,8 +20,6 @@ use super::traffic::{Micros, Name};
 const MAX_PODS: usize = 1_000;
 /// Cells of the time line; when they are used up, two become one.
 const MAX_CELLS: usize = 600;
-/// Seconds that `recent` looks back on, the present one included.
-const RECENT_SECONDS: usize = 5;
 
 /// The sums of one lane in one stretch of the run.
 #[derive(Clone, Debug, Default)]
@@ -169,7 +170,7 @@ pub struct Tally {
     measured_from: Option<At>,
     cells: Vec<Cell>,
     cell_slices: u64,
-    recent: VecDeque<(u64, LaneSums)>,
+    recent: Recent,
 }
 
 impl Default for Tally {
@@ -180,7 +181,7 @@ impl Default for Tally {
             measured_from: None,
             cells: Vec::new(),
             cell_slices: 10,
-            recent: VecDeque::new(),
+            recent: Recent::default(),
         }
     }
 }
@@ -204,7 +205,7 @@ impl Tally {
     /// A slice of one lane.
     pub fn slice(&mut self, slice: &Slice) {
         let measured = self.is_measured(slice);
-        self.remember(slice);
+        self.recent.slice(slice);
         let lane = self.lanes.entry(slice.lane.clone()).or_default();
         if measured { &mut lane.measured } else { &mut lane.baseline }.slice(slice);
         let cell = self.cell(slice.end);
@@ -221,19 +222,6 @@ impl Tally {
     /// Whether a slice counts as measured.
     pub fn is_measured(&self, slice: &Slice) -> bool {
         self.measured_from.is_some_and(|from| slice.end > from)
-    }
-
-    fn remember(&mut self, slice: &Slice) {
-        let second = slice.end.0.saturating_sub(1) / 1_000_000;
-        if self.recent.back().is_none_or(|(last, _)| *last < second) {
-            self.recent.push_back((second, LaneSums::default()));
-        }
-        while self.recent.front().is_some_and(|(first, _)| first + RECENT_SECONDS as u64 <= second) {
-            self.recent.pop_front();
-        }
-        if let Some((_, sums)) = self.recent.iter_mut().find(|(s, _)| *s == second) {
-            sums.slice(slice);
-        }
     }
 
     fn part(&mut self, part: &Part) {
@@ -292,9 +280,9 @@ impl Tally {
         together(self.lanes.values().map(|l| &l.baseline))
     }
 
-    /// All lanes in the last seconds, the present one included.
+    /// All lanes in the last seconds, up to the latest tenth that all of them have told of.
     pub fn recent(&self) -> LaneSums {
-        together(self.recent.iter().map(|(_, sums)| sums))
+        self.recent.sums()
     }
 
     /// The time line from the start of the run, and the length of a cell (one second, doubled whenever the line grows too long).
@@ -349,19 +337,6 @@ pub(crate) mod tests {
         assert_eq!(length, Duration::from_secs(4));
         assert_eq!(cells.len(), 500);
         assert!(cells.iter().all(|c| *c == Cell { good: 40, bad: 0, excluded: 0 }));
-    }
-
-    #[test]
-    fn what_is_recent_is_forgotten_after_a_few_seconds_and_knows_its_span() {
-        let mut tally = Tally::default();
-        for tenths in 1..=95 {
-            tally.slice(&slice("fresh", tenths, 20, 19, u64::from(tenths < 50)));
-        }
-        let recent = tally.recent();
-        assert_eq!((recent.due, recent.counts.good(), recent.counts.bad()), (45 * 20, 45 * 19, 0));
-        assert_eq!(recent.span, Some((At(5_000_000), At(9_500_000))));
-        tally.slice(&Slice { due: 0, ..slice("fresh", 200, 0, 0, 1) });
-        assert_eq!((tally.recent().due, tally.recent().span), (0, None), "nothing was due in these seconds");
     }
 
     #[test]

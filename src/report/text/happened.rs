@@ -57,13 +57,12 @@ pub(super) fn traffic(s: &Summary) -> Vec<Line> {
     }
     let mut table = Table::new("lrrrrrl");
     table.row(Paint::Faint, ["lane", "sent", "failed", "availability", "p50", "p99", "longest outage"]);
-    if s.traffic.measured_from_s.is_some() {
-        for lane in &s.traffic.lanes {
-            table.painted(figures(lane.lane.clone(), &lane.measured, Paint::Plain));
-        }
-        if s.traffic.lanes.len() > 1 {
-            table.painted(figures("all lanes".into(), &s.traffic.measured, Paint::Plain));
-        }
+    let measured = s.traffic.measured_from_s.is_some();
+    for lane in &s.traffic.lanes {
+        table.painted(figures(lane.lane.clone(), if measured { &lane.measured } else { &lane.baseline }, Paint::Plain));
+    }
+    if measured && s.traffic.lanes.len() > 1 {
+        table.painted(figures("all lanes".into(), &s.traffic.measured, Paint::Plain));
     }
     table.painted(figures("before the change".into(), &s.traffic.baseline, Paint::Faint));
     let mut lines = vec![title("Traffic")];
@@ -131,7 +130,10 @@ fn revision(r: &RevisionTraffic) -> [String; 6] {
 /// From which revision to which, and the phases between.
 pub(super) fn rollout(s: &Summary, look: Look) -> Vec<Line> {
     let r = &s.rollout;
-    let Some(old) = &r.old else { return pods(s) };
+    let Some(old) = &r.old else {
+        let heading = title("Rollout").text("  nothing was changed");
+        return if r.pods.is_empty() { Vec::new() } else { std::iter::once(heading).chain(pods(s)).collect() };
+    };
     let end = match r.deployed_after_s {
         Some(after) => format!("complete {} after the change began", span(after.length())),
         None => "not complete".into(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::event::{Event, What};
-use crate::domain::fixtures::{breach, fold, healthy, nearly_breached};
+use crate::domain::fixtures::{breach, crash_loop, fold, healthy, nearly_breached, sick_before};
 use crate::domain::time::At;
 use crate::report::golden;
 
@@ -25,6 +25,16 @@ fn a_breach_begins_with_its_reason_and_says_what_failed_when_and_where() {
     golden::check("breach.txt", &text);
     assert!(text.lines().count() <= 50, "{} lines", text.lines().count());
     assert!(text.lines().all(|l| l.chars().count() <= 120), "no line is wider than 120 columns");
+}
+
+#[test]
+fn a_rollout_that_cannot_complete_shows_the_pod_in_trouble() {
+    golden::check("crash_loop.txt", &summary(&Summary::of(&fold(&crash_loop())), UNICODE, &[]));
+}
+
+#[test]
+fn a_target_that_was_sick_before_shows_what_failed_before() {
+    golden::check("sick_before.txt", &summary(&Summary::of(&fold(&sick_before())), UNICODE, &[]));
 }
 
 #[test]
