@@ -158,7 +158,8 @@ impl Course {
             What::StepEnded(ended) => self.step_ended(ended, at),
             What::Slice(slice) => {
                 self.tally.slice(slice);
-                self.breakdown.slice(slice, self.tally.is_measured(slice), self.rollout.phase());
+                let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
+                self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
             }
             What::Gap(gap) => self.tally.gap(gap),
             What::Failure(failure) => {

@@ -15,7 +15,6 @@ use crate::domain::outcome::{Blame, Counts, Outcome};
 use crate::domain::scenario::LaneMode;
 use crate::domain::slice::Gap;
 use crate::domain::tally::{LaneSums, LaneTally, PodSums, length};
-use crate::domain::time::{At, micros};
 use crate::domain::traffic::{Mode, Name};
 
 /// Pods listed one by one, those with most failures first; the others are only in the revisions' figures.
@@ -26,6 +25,8 @@ const MAX_PODS: usize = 200;
 pub struct Traffic {
     /// When measuring began: with the first step of the change.
     pub measured_from_s: Option<Seconds>,
+    /// Requests a second that were intended, all lanes together.
+    pub intended_per_s: f64,
     /// All lanes, from the change on: what the objectives are about.
     pub measured: Figures,
     /// All lanes, before the change.
@@ -168,12 +169,18 @@ impl Traffic {
         let measured = tally.measured();
         Self {
             measured_from_s: tally.measured_from().map(Seconds),
+            intended_per_s: Self::intended(course),
             measured: Figures::of(&measured),
             baseline: Figures::of(&tally.baseline()),
             lanes: Lane::all(course),
             revisions: revisions(course, &measured),
             pods: pods(course, &measured),
         }
+    }
+
+    /// Requests a second that were intended, all lanes together.
+    pub fn intended(course: &Course) -> f64 {
+        course.tally.lanes().values().fold(0.0, |all, lane| all + lane.rate)
     }
 }
 
@@ -252,11 +259,6 @@ impl Outage {
     fn of(gap: &Gap) -> Self {
         let (from, to) = (Seconds(gap.from), gap.to.map(Seconds));
         Self { lane: clean(&gap.lane), from_s: from, to_s: to, length_ms: Millis(length(gap)), failed: gap.failed }
-    }
-
-    /// The last moment that belongs to it, as far as it is known.
-    pub fn until(&self) -> At {
-        self.to_s.map_or(At(self.from_s.0.0.saturating_add(micros(self.length_ms.0))), |to| to.0)
     }
 }
 

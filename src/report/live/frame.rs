@@ -5,7 +5,7 @@ use crate::domain::display::{count, moment, span};
 use crate::domain::objective::Ppm;
 use crate::domain::outcome::Blame;
 use crate::domain::rollout::Phase;
-use crate::domain::summary::{Figures, KubeWarning, Lane, Notice, Objective, Seconds, Timeline};
+use crate::domain::summary::{Figures, KubeWarning, Notice, Objective, Seconds, Timeline, Traffic};
 use crate::domain::tally::Cell;
 use crate::domain::time::At;
 use crate::report::line::{Line, Paint};
@@ -129,7 +129,7 @@ fn rate(course: &Course) -> Line {
         return row("recently").text("no traffic yet");
     }
     let recent = Figures::of(&course.tally.recent());
-    let intended: f64 = Lane::all(course).iter().map(|l| l.intended_per_s).sum();
+    let intended = Traffic::intended(course);
     let achieved = recent.achieved_per_s.map_or_else(|| "-".into(), |r| format!("{r:.0}"));
     let latency = recent.answers.latency.map(|l| format!(", p50 {}, p99 {}", span(l.p50_ms.0), span(l.p99_ms.0)));
     row("recently").text(format!("{achieved} of {intended:.0} requests/s{}", latency.unwrap_or_default()))
