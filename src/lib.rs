@@ -20,9 +20,9 @@
 pub mod clock;
 pub mod cluster;
 pub mod domain;
-// pub mod exit;
+pub mod exit;
 // pub mod load;
-// pub mod report;
+pub mod report;
 // pub mod run;
 pub mod sandbox;
 // pub mod workload;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::breakdown::Breakdown;
 use super::event::{Event, RunStarted, StepEnded, WatchState, What};
 use super::judge::{self, Plan, Standing};
 use super::rollout::{Phase, Rollout, Stuck};
@@ -79,6 +80,7 @@ pub struct Course {
     pub rollout: Rollout,
     /// The traffic as seen.
     pub tally: Tally,
+    breakdown: Breakdown,
     failures: VecDeque<Failure>,
     failures_unlisted: u64,
     steps: BTreeMap<usize, (At, Option<At>)>,
@@ -110,6 +112,7 @@ impl Course {
             phases: vec![(At::ZERO, Phase::Baseline)],
             rollout: Rollout::default(),
             tally: Tally::default(),
+            breakdown: Breakdown::default(),
             failures: VecDeque::new(),
             failures_unlisted: 0,
             steps: BTreeMap::new(),
@@ -155,7 +158,11 @@ impl Course {
                 self.steps.insert(*step, (at, None));
             }
             What::StepEnded(ended) => self.step_ended(ended, at),
-            What::Slice(slice) => self.tally.slice(slice),
+            What::Slice(slice) => {
+                self.tally.slice(slice);
+                let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
+                self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
+            }
             What::Gap(gap) => self.tally.gap(gap),
             What::Failure(failure) => {
                 if self.failures.len() < MAX_FAILURES {
@@ -432,6 +439,11 @@ impl Course {
     /// Phases in order, with their beginnings.
     pub fn phases(&self) -> &[(At, Phase)] {
         &self.phases
+    }
+
+    /// All that failed, by kind: exact, however many there were.
+    pub const fn breakdown(&self) -> &Breakdown {
+        &self.breakdown
     }
 
     /// Failures in the order they became known, and how many more there were.

@@ -1,8 +1,12 @@
 //! What the verifier knows and decides: pure. No I/O, no clock, no global RNG, no hash-map iteration.
 
 pub mod attribution;
+pub mod breakdown;
 pub mod course;
+pub mod display;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod judge;
 pub mod latency;
 pub mod objective;
@@ -12,6 +16,7 @@ pub mod propagation;
 pub mod rollout;
 pub mod scenario;
 pub mod slice;
+pub mod summary;
 pub mod tally;
 pub mod time;
 pub mod traffic;

@@ -19,6 +19,12 @@ impl Ppm {
     /// The whole.
     pub const ONE: u32 = 1_000_000;
 
+    /// `part` of `whole`, rounded down; nothing when there is no whole.
+    pub fn of(part: u64, whole: u64) -> Option<Self> {
+        let ppm = (u128::from(part) * u128::from(Self::ONE)).checked_div(u128::from(whole))?;
+        u32::try_from(ppm).ok().map(Self)
+    }
+
     /// How many of `n` may miss: `floor(n * (1 - self))`, in integers.
     pub fn allowed(self, n: u64) -> u64 {
         let missing = u128::from(Self::ONE.saturating_sub(self.0));

@@ -1,9 +1,10 @@
 //! What one request did: a closed set. Every slot of the schedule ends in exactly one [`Outcome`], every outcome has one [`Blame`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How one slot of the schedule ended. The first failure counts; nothing is retried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The whole answer arrived in time and met every assertion.
@@ -45,7 +46,7 @@ pub enum Outcome {
 }
 
 /// Whose failure it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
     /// Nobody's: it went well.
@@ -122,6 +123,30 @@ impl Outcome {
             Self::NotSent => "not_sent",
         }
     }
+
+    /// What it means, for a reader who sees the label for the first time.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "answered well and in time",
+            Self::AppStatus => "the application answered with a status that is not wanted",
+            Self::GatewayStatus => "a gateway answered 502, 503 or 504: no pod behind it did",
+            Self::Refused => "nobody listened on the address",
+            Self::ConnectTimeout => "no connection within its deadline",
+            Self::ResetBeforeSend => "a kept connection was closed just as a request was to be sent on it",
+            Self::ResetAfterSend => "the connection ended after the request was sent, before the answer",
+            Self::Truncated => "the connection ended in the middle of the answer",
+            Self::WrongBody => "the answer came whole, but not with the expected content",
+            Self::Tls => "the TLS handshake failed",
+            Self::Dns => "the name did not resolve, so nothing was sent",
+            Self::ResponseTimeout => "connected, but no whole answer by the deadline",
+            Self::Protocol => "what came back is not valid HTTP",
+            Self::TooLarge => "the answer was larger than is read",
+            Self::Throttled => "the other side asked for fewer requests",
+            Self::NoPort => "this machine had no local port free, so nothing was sent",
+            Self::NoDescriptor => "this process had no file descriptor free, so nothing was sent",
+            Self::NotSent => "the verifier was late or had too many requests in flight, so nothing was sent",
+        }
+    }
 }
 
 /// How many slots ended in each outcome. Only the non-zero ones are written.
@@ -142,6 +167,12 @@ impl Counts {
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
+    }
+
+    /// What is left when `part`, which was counted in, is taken out again.
+    pub fn without(mut self, part: &Self) -> Self {
+        self.0.iter_mut().zip(part.0).for_each(|(a, b)| *a = a.saturating_sub(b));
+        self
     }
 
     /// How many are `blame`'s.

@@ -1,8 +1,14 @@
 //! Slices summed up: per lane, per pod and per second. Every number shown anywhere comes from here.
 
+mod recent;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::recent::Recent;
 use super::latency::Latencies;
 use super::objective::Ppm;
 use super::outcome::{Blame, Counts};
@@ -20,6 +26,8 @@ const MAX_CELLS: usize = 600;
 pub struct LaneSums {
     /// Slots whose intended start has come.
     pub due: u64,
+    /// From the beginning of the first slice in which slots were due to the end of the last.
+    pub span: Option<(At, At)>,
     /// How those that ended did so.
     pub counts: Counts,
     /// Per threshold of the lane: not answered well within it.
@@ -37,12 +45,19 @@ pub struct LaneSums {
 impl LaneSums {
     fn slice(&mut self, slice: &Slice) {
         self.due += slice.due;
+        if slice.due > 0 {
+            self.spans(At(slice.end.0.saturating_sub(SLICE_MICROS)), slice.end);
+        }
         self.lag_max = self.lag_max.max(Duration::from_micros(slice.lag_max));
         for part in &slice.parts {
             self.counts.merge(&part.counts);
             add_all(&mut self.slow, &part.slow);
             part.latency.iter().for_each(|(micros, n)| self.latency.add(*micros, u64::from(*n)));
         }
+    }
+
+    fn spans(&mut self, from: At, to: At) {
+        self.span = Some(self.span.map_or((from, to), |(f, t)| (f.min(from), t.max(to))));
     }
 
     fn gap(&mut self, gap: &Gap) {
@@ -59,6 +74,9 @@ impl LaneSums {
     /// Adds another lane's sums, for figures over all lanes. Gaps stay the longest of any one lane.
     pub fn merge(&mut self, other: &Self) {
         self.due += other.due;
+        if let Some((from, to)) = other.span {
+            self.spans(from, to);
+        }
         self.counts.merge(&other.counts);
         self.latency.merge(&other.latency);
         self.lag_max = self.lag_max.max(other.lag_max);
@@ -67,6 +85,11 @@ impl LaneSums {
                 self.longest = Some(gap.clone());
             }
         }
+    }
+
+    /// The longest stretch without a good answer, over or not.
+    pub fn worst_gap(&self) -> Option<&Gap> {
+        self.longest.iter().chain(&self.open).max_by_key(|g| length(g))
     }
 
     /// Slots that say nothing about the target.
@@ -81,10 +104,15 @@ impl LaneSums {
 
     /// Good answers among valid ones, in parts per million rounded down; nothing when there were none.
     pub fn availability(&self) -> Option<Ppm> {
-        let (good, valid) = (u128::from(self.counts.good()), u128::from(self.counts.valid()));
-        let ppm = (good * u128::from(Ppm::ONE)).checked_div(valid)?;
-        u32::try_from(ppm).ok().map(Ppm)
+        Ppm::of(self.counts.good(), self.counts.valid())
     }
+}
+
+fn together<'a>(parts: impl Iterator<Item = &'a LaneSums>) -> LaneSums {
+    parts.fold(LaneSums::default(), |mut all, part| {
+        all.merge(part);
+        all
+    })
 }
 
 /// From the first bad slot to the next good one; of an open gap, to its last bad slot.
@@ -128,7 +156,7 @@ pub struct PodSums {
 }
 
 /// A stretch of the time line, over all lanes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cell {
     /// Good answers that became known in it.
     pub good: u64,
@@ -146,11 +174,19 @@ pub struct Tally {
     measured_from: Option<At>,
     cells: Vec<Cell>,
     cell_slices: u64,
+    recent: Recent,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { lanes: BTreeMap::new(), pods: BTreeMap::new(), measured_from: None, cells: Vec::new(), cell_slices: 10 }
+        Self {
+            lanes: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            measured_from: None,
+            cells: Vec::new(),
+            cell_slices: 10,
+            recent: Recent::default(),
+        }
     }
 }
 
@@ -172,7 +208,8 @@ impl Tally {
 
     /// A slice of one lane.
     pub fn slice(&mut self, slice: &Slice) {
-        let measured = self.measured_from.is_some_and(|from| slice.end > from);
+        let measured = self.is_measured(slice);
+        self.recent.slice(slice);
         let lane = self.lanes.entry(slice.lane.clone()).or_default();
         if measured { &mut lane.measured } else { &mut lane.baseline }.slice(slice);
         let cell = self.cell(slice.end);
@@ -184,6 +221,11 @@ impl Tally {
         if measured {
             slice.parts.iter().for_each(|p| self.part(p, slice.end));
         }
+    }
+
+    /// Whether a slice counts as measured.
+    pub fn is_measured(&self, slice: &Slice) -> bool {
+        self.measured_from.is_some_and(|from| slice.end > from)
     }
 
     fn part(&mut self, part: &Part, end: At) {
@@ -235,10 +277,17 @@ impl Tally {
 
     /// The measured stretch of all lanes together.
     pub fn measured(&self) -> LaneSums {
-        self.lanes.values().fold(LaneSums::default(), |mut all, lane| {
-            all.merge(&lane.measured);
-            all
-        })
+        together(self.lanes.values().map(|l| &l.measured))
+    }
+
+    /// The stretch before the change of all lanes together.
+    pub fn baseline(&self) -> LaneSums {
+        together(self.lanes.values().map(|l| &l.baseline))
+    }
+
+    /// All lanes in the last seconds, up to the latest tenth that all of them have told of.
+    pub fn recent(&self) -> LaneSums {
+        self.recent.sums()
     }
 
     /// The time line from the start of the run, and the length of a cell (one second, doubled whenever the line grows too long).

@@ -1,12 +1,11 @@
-use std::time::Duration;
-
 use super::*;
+use crate::domain::fixtures::{head, lane};
 use crate::domain::rollout::state::{ContainerNow, PodState};
 use crate::domain::rollout::tests::{container, deployment, name, pod, set};
 use crate::domain::scenario;
 use crate::domain::slice::SLICE_MICROS;
 use crate::domain::tally::tests::slice;
-use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan};
+use crate::domain::traffic::Mode;
 
 const SCENARIO: &str = "
 name: t
@@ -31,16 +30,7 @@ struct Run {
 
 impl Run {
     fn start() -> Self {
-        let head = RunStarted {
-            format: super::super::event::FORMAT,
-            version: "0".into(),
-            run_id: "r".into(),
-            started: "2026-01-01T00:00:00Z".into(),
-            scenario: scenario::parse("t.yaml", SCENARIO, &[]).unwrap(),
-            cluster: "sandbox".into(),
-            seed: 1,
-            command: "verifier run".into(),
-        };
+        let head = head(scenario::parse("t.yaml", SCENARIO, &[]).unwrap());
         let (course, commands) = Course::begin(head);
         let mut run = Self { course, commands, tenths: 0 };
         assert_eq!(run.taken(), [Command::Prepare]);
@@ -98,18 +88,7 @@ impl Run {
 }
 
 fn traffic() -> TrafficPlan {
-    let lane = LanePlan {
-        name: name("fresh"),
-        mode: Mode::Fresh,
-        rate: 100.0,
-        request: RequestPlan { url: "http://x/".into(), connect_to: None, method: "GET".into(), headers: BTreeMap::new() },
-        expect: Expect::default(),
-        timeout: Duration::from_secs(2),
-        connect_timeout: Duration::from_secs(1),
-        max_in_flight: 100,
-        thresholds: Vec::new(),
-    };
-    TrafficPlan { lanes: vec![lane], seed: 1, run_id: "r".into() }
+    TrafficPlan { lanes: vec![lane("fresh", Mode::Fresh, 100.0, Vec::new())], seed: 1, run_id: "r".into() }
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod panel;
 
 use std::time::Duration;
 
+use super::display;
 use super::objective::{Goal, Objective};
 use super::tally::{LaneSums, LaneTally, Tally, length};
 use super::time::At;
@@ -72,7 +73,7 @@ fn standing(objective: &Objective, tally: &Tally, plan: &Plan, now: At) -> Stand
         Goal::Availability(share) => {
             let sums = merged(&lanes, |l| &l.measured);
             let budget = Budget::of(&lanes, share, plan, sums.counts.bad());
-            let measured = sums.availability().map(|a| format!("{a}"));
+            let measured = sums.availability().map(display::percent);
             let state = budget.state("availability", || {
                 format!(
                     "{} of {} requests failed, {} are allowed by {objective}{}",
@@ -97,7 +98,7 @@ fn standing(objective: &Objective, tally: &Tally, plan: &Plan, now: At) -> Stand
                     budget.allowed
                 )
             });
-            let measured = sums.latency.quantile(share).map(|d| humantime::format_duration(d).to_string());
+            let measured = sums.latency.quantile(share).map(display::span);
             Standing { objective: objective.clone(), measured, budget: Some((budget.bad, budget.allowed)), state }
         }
         Goal::LongestOutage(limit) => outage(objective, tally, &lanes, limit, plan),
@@ -129,7 +130,7 @@ fn kinds(sums: &LaneSums) -> String {
 }
 
 fn outage(objective: &Objective, tally: &Tally, lanes: &[&LaneTally], limit: Duration, plan: &Plan) -> Standing {
-    let worst = lanes.iter().flat_map(|l| l.measured.longest.iter().chain(&l.measured.open)).max_by_key(|g| length(g));
+    let worst = lanes.iter().filter_map(|l| l.measured.worst_gap()).max_by_key(|g| length(g));
     let longest = worst.map_or(Duration::ZERO, length);
     let answered = merged(lanes, |l| &l.measured).counts.good() > 0;
     let state = match worst {
@@ -147,7 +148,7 @@ fn outage(objective: &Objective, tally: &Tally, lanes: &[&LaneTally], limit: Dur
         _ if plan.closed => State::Open("too few requests could be sent to see every outage".into()),
         _ => State::Open("measuring".into()),
     };
-    let measured = tally.measured_from().map(|_| humantime::format_duration(longest).to_string());
+    let measured = tally.measured_from().map(|_| display::span(longest));
     Standing { objective: objective.clone(), measured, budget: None, state }
 }
 
@@ -169,7 +170,7 @@ fn deployed(objective: &Objective, plan: &Plan, limit: Duration, now: At) -> Sta
         (Some(_), Some(_), _) => State::Met,
         _ => State::Open("the rollout is not complete".into()),
     };
-    let measured = plan.deployed.and(took).map(|t| humantime::format_duration(whole_ms(t)).to_string());
+    let measured = plan.deployed.and(took).map(display::span);
     Standing { objective: objective.clone(), measured, budget: None, state }
 }
 

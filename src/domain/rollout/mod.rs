@@ -7,6 +7,7 @@ mod stuck;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::pod::{Membership, PodLife};
@@ -19,7 +20,7 @@ use super::traffic::Name;
 const MAX_GONE: usize = 2_000;
 
 /// Which part of a rollout the cluster is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Nothing was changed yet.

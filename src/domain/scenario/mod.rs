@@ -6,6 +6,7 @@ mod parse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use overlay::merge_by_name;
@@ -132,7 +133,7 @@ pub struct Lane {
 }
 
 /// What happens to connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LaneMode {
     /// A new one for each request.

@@ -1,0 +1,85 @@
+//! What people see of a run while it goes on and at its end, and what programs read of it.
+
+#[cfg(test)]
+mod golden;
+pub mod json;
+mod line;
+mod live;
+pub mod look;
+mod plain;
+mod table;
+pub mod text;
+mod words;
+mod writer;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+pub use live::frame;
+use look::Look;
+use plain::Plain;
+use text::File;
+use writer::Writer;
+
+use crate::domain::course::Course;
+use crate::domain::event::Event;
+use crate::domain::summary::Summary;
+
+/// How long the end of a run waits for a reader to take the summary.
+const DELIVERY: Duration = Duration::from_secs(2);
+
+/// Somebody who tells of a run. Called by the one loop that owns the run, so it never waits for who listens.
+pub trait Reporter: Send {
+    /// An event, after the course has taken it in.
+    fn event(&mut self, event: &Event, course: &Course);
+
+    /// The end, once; waits for its delivery, but not longer than two seconds.
+    fn finish(&mut self, summary: &Summary);
+}
+
+/// Where to tell of a run, and how.
+#[derive(Debug)]
+pub struct Output {
+    /// A terminal, a pipe or a file; for people it is stderr.
+    pub fd: OwnedFd,
+    /// What it can show.
+    pub look: Look,
+    /// `$COLUMNS`, for a terminal that does not tell its width.
+    pub columns: Option<usize>,
+    /// Files that the run will have left, named at the end.
+    pub files: Vec<File>,
+}
+
+/// Starts telling: on a live screen where the cursor can be moved, or else line by line.
+pub fn start(output: Output) -> io::Result<Box<dyn Reporter>> {
+    Ok(if output.look.live { Box::new(live::Live::start(output)?) } else { Box::new(Lines::start(output)?) })
+}
+
+/// Writes lines.
+#[derive(Debug)]
+struct Lines {
+    plain: Plain,
+    writer: Writer,
+    look: Look,
+    files: Vec<File>,
+}
+
+impl Lines {
+    fn start(output: Output) -> io::Result<Self> {
+        Ok(Self { plain: Plain::new(output.look), writer: Writer::start(output.fd)?, look: output.look, files: output.files })
+    }
+}
+
+impl Reporter for Lines {
+    fn event(&mut self, event: &Event, course: &Course) {
+        self.plain.lines(event, course).into_iter().for_each(|line| self.writer.line(line));
+    }
+
+    fn finish(&mut self, summary: &Summary) {
+        self.writer.finish(format!("\n{}", text::summary(summary, self.look, &self.files)), DELIVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! The verdict and the objectives it stands on.
+
+use super::title;
+use crate::domain::display::{count, moment, span};
+use crate::domain::summary::{Objective, ObjectiveState, Summary};
+use crate::domain::verdict::VerdictKind;
+use crate::report::line::{Line, Paint};
+use crate::report::look::Look;
+use crate::report::table::Table;
+use crate::report::words;
+
+/// The verdict with its deciding reason on the first line, then where that was.
+pub(super) fn head(s: &Summary) -> Vec<Line> {
+    let reasons = &s.verdict.reasons;
+    let first = reasons.first().map_or("", |r| &r.message);
+    let mut lines = match s.verdict.verdict {
+        Some(verdict) => vec![words::verdict_line(verdict, first)],
+        None => vec![title("UNDECIDED  the run is not over")],
+    };
+    let hints = s.verdict.verdict.and_then(words::verdict).into_iter().map(|text| Line::default().plus(Paint::Faint, text));
+    lines.extend(hints);
+    lines.extend(reasons.iter().skip(1).map(|r| Line::plain(format!("and {}", r.message))));
+    lines.extend(decided(s));
+    lines.push(place(s));
+    lines.extend(expectation(s));
+    lines
+}
+
+/// When it was decided; of a pass that is the end of the run and says nothing.
+fn decided(s: &Summary) -> Option<Line> {
+    let at = s.verdict.decided_at_s.filter(|_| s.verdict.verdict != Some(VerdictKind::Pass))?;
+    let after = s.rollout.changed_s.filter(|changed| at >= *changed);
+    let after = after.map(|changed| format!(", {} after the change began", span(at.0.since(changed.0)))).unwrap_or_default();
+    Some(Line::plain(format!("Decided at {}{after}", moment(at.0))))
+}
+
+fn place(s: &Summary) -> Line {
+    let run = &s.run;
+    Line::plain(format!(
+        "Scenario {} on deploy/{} in namespace {} ({}), {} in all",
+        run.scenario,
+        run.deployment,
+        run.namespace,
+        run.cluster,
+        span(run.duration_s.length())
+    ))
+}
+
+fn expectation(s: &Summary) -> Option<Line> {
+    let expected = s.expected.as_ref()?;
+    let because = if expected.because.is_empty() { String::new() } else { format!(" because of {}", expected.because.join(", ")) };
+    let wanted = format!("{}{because}", expected.verdict);
+    Some(if s.as_expected? {
+        Line::default().plus(Paint::Good, "As expected").text(format!(": the scenario must end in {wanted}"))
+    } else {
+        let missing = expected.missing.join(", ");
+        Line::default().plus(Paint::Bad, "NOT AS EXPECTED").text(format!(": the scenario must end in {wanted}; missing: {missing}"))
+    })
+}
+
+/// The objectives, each with what was measured and what its budget allowed.
+pub(super) fn objectives(s: &Summary, look: Look) -> Vec<Line> {
+    let mut table = Table::new("llrrrl");
+    table.row(Paint::Faint, ["", "objective", "measured", "failed", "allowed"]);
+    for objective in &s.objectives {
+        let (bad, allowed) = objective.budget.map(|b| (count(b.bad), count(b.allowed))).unwrap_or_default();
+        let measured = objective.measured.clone().unwrap_or_default();
+        let cells = [objective.objective.clone(), measured, bad, allowed, open(objective)];
+        table.painted(std::iter::once(words::mark(objective, look)).chain(cells.map(|c| (Paint::Plain, c))));
+    }
+    std::iter::once(title("Objectives")).chain(table.lines()).collect()
+}
+
+/// Why it cannot be said; of a missed objective the reason stands at the top.
+fn open(objective: &Objective) -> String {
+    match objective.state {
+        ObjectiveState::Open => objective.why.clone().unwrap_or_default(),
+        ObjectiveState::Met | ObjectiveState::Missed => String::new(),
+    }
+}
