@@ -40,8 +40,10 @@ pub enum Outcome {
     NoPort,
     /// Not sent: no file descriptor was free.
     NoDescriptor,
-    /// Not sent: the verifier was late, or had too many requests in flight.
+    /// Not sent: the verifier was late, had too many requests in flight, or its own machine refused.
     NotSent,
+    /// Sent, but the verifier was away when the answer was due: nobody saw whether it came in time.
+    Unseen,
 }
 
 /// Whose failure it is.
@@ -58,7 +60,7 @@ pub enum Blame {
 
 impl Outcome {
     /// All outcomes, in their order of declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Ok,
         Self::AppStatus,
         Self::GatewayStatus,
@@ -77,6 +79,7 @@ impl Outcome {
         Self::NoPort,
         Self::NoDescriptor,
         Self::NotSent,
+        Self::Unseen,
     ];
 
     /// Whose failure this outcome is.
@@ -95,7 +98,7 @@ impl Outcome {
             | Self::ResponseTimeout
             | Self::Protocol
             | Self::TooLarge => Blame::Target,
-            Self::Dns | Self::Throttled | Self::NoPort | Self::NoDescriptor | Self::NotSent => Blame::Verifier,
+            Self::Dns | Self::Throttled | Self::NoPort | Self::NoDescriptor | Self::NotSent | Self::Unseen => Blame::Verifier,
         }
     }
 
@@ -120,6 +123,7 @@ impl Outcome {
             Self::NoPort => "no_port",
             Self::NoDescriptor => "no_descriptor",
             Self::NotSent => "not_sent",
+            Self::Unseen => "unseen",
         }
     }
 }
