@@ -1,0 +1,354 @@
+//! One thread that sends: it waits, reacts, begins what is due and ends what is over, and reports every tenth of a second.
+//!
+//! It never waits for whoever reads its reports: when their queue is full, the tenth is added to the next one.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc::{Sender, error::TrySendError};
+
+use super::fold::{LaneReport, Totals};
+use super::lane::Lane;
+use super::mailbox::Mailbox;
+use super::reactor::{Ready, Woken};
+use super::slab::Key;
+use super::wires::Wires;
+use crate::domain::slice::SLICE_MICROS;
+use crate::domain::time::At;
+
+/// Looks at the sockets before deadlines are enforced all the same.
+const LOOKS_MAX: usize = 256;
+
+/// What one worker did up to `end`.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) worker: usize,
+    pub(crate) end: At,
+    /// By index in the plan; lanes that this worker has no share in are missing.
+    pub(crate) lanes: Vec<(usize, LaneReport)>,
+    pub(crate) in_flight: u64,
+    /// Absences in microseconds.
+    pub(crate) away: u64,
+    /// CPU time in microseconds.
+    pub(crate) cpu: u64,
+    /// Tenths that had to be added to this one.
+    pub(crate) late: u64,
+    /// With the last report: the whole time, by index in the plan.
+    pub(crate) last: Option<Vec<(usize, Totals)>>,
+}
+
+/// See the top of the file.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    which: usize,
+    /// By index in the plan.
+    lanes: Vec<Option<Lane>>,
+    wires: Wires,
+    mailbox: Arc<Mailbox>,
+    reports: Sender<Report>,
+    /// The end of the current tenth.
+    end: At,
+    ready: Vec<(Key, Ready)>,
+    told_away: u64,
+    told_cpu: u64,
+    late: u64,
+    aborted: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        which: usize,
+        lanes: Vec<Option<Lane>>,
+        wires: Wires,
+        mailbox: Arc<Mailbox>,
+        reports: Sender<Report>,
+    ) -> Self {
+        let end = next_tenth(wires.clock.now());
+        let ready = Vec::with_capacity(super::reactor::BATCH);
+        Self { which, lanes, wires, mailbox, reports, end, ready, told_away: 0, told_cpu: 0, late: 0, aborted: false }
+    }
+
+    /// Works until it has been told to stop and every slot has ended.
+    pub(crate) fn run(mut self) -> Result<(), Errno> {
+        self.told_cpu = cpu_time();
+        while !self.aborted {
+            let wake = self.next_wake();
+            self.look(wake)?;
+            self.close_tenths(self.wires.clock.now());
+            self.begin_due();
+            self.expire()?;
+            if self.lanes.iter().flatten().all(Lane::finished) {
+                self.say_last();
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn next_wake(&mut self) -> At {
+        let Wires { conns, attention, .. } = &self.wires;
+        let lanes = self.lanes.iter_mut().flatten().filter_map(|lane| lane.next_wake(conns, attention));
+        lanes.chain([self.end]).min().unwrap_or(self.end)
+    }
+
+    /// Waits until `until` at the latest and handles what came.
+    fn look(&mut self, until: At) -> Result<Woken, Errno> {
+        self.wires.attention.before_wait(self.wires.clock.now());
+        let woken = self.wires.reactor.wait(self.wires.clock, until, &mut self.ready)?;
+        self.wires.attention.after_wait(self.wires.clock.now(), until);
+        let mut ready = std::mem::take(&mut self.ready);
+        for (key, what) in ready.drain(..) {
+            let Some(owner) = self.wires.conns.get(key).map(|conn| conn.owner) else {
+                continue;
+            };
+            let Some(lane) = self.lanes.get_mut(owner.lane).and_then(Option::as_mut) else {
+                continue;
+            };
+            let step = lane.react(&mut self.wires, key, what);
+            let now = self.wires.moment();
+            self.close_tenths(now.at);
+            if let Some(lane) = self.lanes.get_mut(owner.lane).and_then(Option::as_mut) {
+                lane.on_step(&mut self.wires, key, step, now);
+            }
+        }
+        self.ready = ready;
+        if woken.bell {
+            self.obey();
+        }
+        Ok(woken)
+    }
+
+    fn begin_due(&mut self) {
+        for lane in self.lanes.iter_mut().flatten() {
+            lane.begin_due(&mut self.wires);
+        }
+    }
+
+    /// Enforces deadlines, after a last look at every socket: what has arrived by then is not too late.
+    fn expire(&mut self) -> Result<(), Errno> {
+        let limit = self.wires.moment();
+        if !self.lanes.iter_mut().flatten().any(|lane| lane.expires(limit)) {
+            return Ok(());
+        }
+        for _ in 0..LOOKS_MAX {
+            if self.look(At::ZERO)?.drained {
+                break;
+            }
+        }
+        let now = self.wires.moment();
+        self.close_tenths(now.at);
+        for lane in self.lanes.iter_mut().flatten() {
+            lane.expire(&mut self.wires, limit.attended, now);
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self) {
+        let orders = self.mailbox.take();
+        self.aborted |= orders.abort;
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(lane) = lane else {
+                continue;
+            };
+            if let Some(target) = orders.targets.get(index).cloned().flatten() {
+                lane.set_target(&mut self.wires, target);
+            }
+            let rate = orders.rates.get(index).copied().flatten();
+            if rate.is_some() || orders.stop {
+                while lane.begin_due(&mut self.wires) {}
+            }
+            if let Some((at, rate)) = rate {
+                lane.set_rate(at, rate);
+            }
+            if orders.stop {
+                lane.stop();
+            }
+        }
+    }
+
+    /// Reports the tenths that are over at `now`.
+    fn close_tenths(&mut self, now: At) {
+        while self.end <= now {
+            match self.reports.clone().try_reserve() {
+                Ok(permit) => permit.send(self.report(self.end)),
+                Err(TrySendError::Full(())) => self.late += 1,
+                Err(TrySendError::Closed(())) => self.aborted = true,
+            }
+            self.end.0 += SLICE_MICROS;
+        }
+    }
+
+    /// The last report of all. The schedule is over: it may wait to be taken.
+    fn say_last(mut self) {
+        let mut report = self.report(self.end);
+        let totals = self.lanes.drain(..).enumerate().filter_map(|(index, lane)| Some((index, lane?.into_totals())));
+        report.last = Some(totals.collect());
+        // Nobody is left to read it: then nobody misses it.
+        let _ = self.reports.blocking_send(report);
+    }
+
+    fn report(&mut self, end: At) -> Report {
+        let lanes = self.lanes.iter_mut().flatten();
+        let in_flight = lanes.map(|lane| lane.in_flight()).sum();
+        let reports = self.lanes.iter_mut().enumerate().filter_map(|(index, lane)| Some((index, lane.as_mut()?.report(end))));
+        let (away, cpu) = (self.wires.attention.away(), cpu_time());
+        Report {
+            worker: self.which,
+            end,
+            lanes: reports.collect(),
+            in_flight,
+            away: away - std::mem::replace(&mut self.told_away, away),
+            cpu: cpu.saturating_sub(std::mem::replace(&mut self.told_cpu, cpu)),
+            late: std::mem::take(&mut self.late),
+            last: None,
+        }
+    }
+}
+
+/// The end of the tenth that `now` lies in.
+pub(crate) fn next_tenth(now: At) -> At {
+    At((now.0 / SLICE_MICROS + 1) * SLICE_MICROS)
+}
+
+/// CPU time of this thread in microseconds.
+fn cpu_time() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::super::fold::histogram;
+    use super::super::lane::Stride;
+    use super::super::plan::LaneSpec;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::outcome::Outcome;
+    use crate::domain::pacing::Pacer;
+    use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan};
+
+    /// A worker driven by hand, step by step, with one slot that is due at once, and the server's end of its connection.
+    struct ByHand {
+        worker: Worker,
+        reports: mpsc::Receiver<Report>,
+        server: TcpStream,
+    }
+
+    fn by_hand(timeout: Duration, thresholds: Vec<u64>) -> ByHand {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let plan = LanePlan {
+            name: "l".into(),
+            mode: Mode::Fresh,
+            rate: 0.01,
+            start: At::ZERO,
+            request: RequestPlan { url, connect_to: None, method: "GET".into(), headers: [].into() },
+            expect: Expect::default(),
+            timeout,
+            connect_timeout: timeout,
+            max_in_flight: 10,
+            thresholds,
+        };
+        let spec = Arc::new(LaneSpec::new(&plan, "r").unwrap());
+        let clock = Clock::start();
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        let wires = Wires::new(clock, mailbox.bell()).unwrap();
+        let pacer = Pacer::constant(clock.now(), spec.rate).unwrap();
+        let stride = Stride::new(&spec, 0, 1).unwrap();
+        let (sender, reports) = mpsc::channel(64);
+        let lane = Lane::new(0, spec, pacer, stride, histogram().unwrap());
+        let mut worker = Worker::new(0, vec![Some(lane)], wires, mailbox, sender);
+        worker.begin_due();
+        ByHand { worker, reports, server: listener.accept().unwrap().0 }
+    }
+
+    impl ByHand {
+        fn look(&mut self, wait: Duration) {
+            let until = self.worker.wires.clock.now() + wait;
+            self.worker.look(until).unwrap();
+            self.worker.expire().unwrap();
+        }
+
+        fn outcome(mut self) -> (Outcome, Vec<u64>) {
+            self.worker.mailbox.stop();
+            self.worker.run().unwrap();
+            let mut slow = vec![0; 1];
+            let mut outcomes = Vec::new();
+            while let Some(report) = self.reports.blocking_recv() {
+                for part in report.lanes.into_iter().flat_map(|(_, lane)| lane.parts) {
+                    outcomes.extend(part.counts.iter());
+                    slow.iter_mut().zip(part.slow).for_each(|(sum, n)| *sum += n);
+                }
+            }
+            let [(outcome, 1)] = outcomes[..] else { panic!("one slot, one outcome: {outcomes:?}") };
+            (outcome, slow)
+        }
+    }
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    const AWHILE: Duration = Duration::from_millis(120);
+
+    fn answer(mut server: &TcpStream) {
+        let mut request = [0; 1_000];
+        assert!(server.read(&mut request).unwrap() > 0);
+        server.write_all(ANSWER).unwrap();
+    }
+
+    #[test]
+    fn an_answer_that_came_while_the_worker_was_away_says_nothing_when_it_may_have_been_late() {
+        for (timeout, thresholds, expected) in
+            [(AWHILE / 2, vec![], Outcome::Unseen), (AWHILE * 9, vec![60_000], Outcome::Unseen), (AWHILE * 9, vec![], Outcome::Ok)]
+        {
+            let mut hand = by_hand(timeout, thresholds);
+            hand.look(AWHILE);
+            answer(&hand.server);
+            // The absence: nobody looks while the deadline passes.
+            std::thread::sleep(AWHILE);
+            hand.look(Duration::ZERO);
+            assert_eq!(hand.outcome(), (expected, vec![0]));
+        }
+    }
+
+    #[test]
+    fn a_deadline_moves_by_as_long_as_the_worker_was_away() {
+        let mut hand = by_hand(Duration::from_millis(500), vec![100_000]);
+        hand.look(AWHILE);
+        std::thread::sleep(AWHILE);
+        hand.look(Duration::ZERO);
+        let in_flight = |hand: &ByHand| hand.worker.lanes[0].as_ref().unwrap().in_flight();
+        assert_eq!(in_flight(&hand), 1);
+        std::thread::sleep(Duration::from_millis(600));
+        hand.look(Duration::ZERO);
+        assert_eq!(in_flight(&hand), 1, "600 ms of absence are not the target's");
+        assert_eq!(hand.outcome(), (Outcome::ResponseTimeout, vec![1]), "but 500 ms of attention are");
+    }
+
+    #[test]
+    fn a_connection_that_was_dead_before_the_request_left_is_told_from_one_that_died_on_it() {
+        let close = |hand: ByHand, reset: bool| {
+            if reset {
+                socket2::SockRef::from(&hand.server).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            let ByHand { worker, reports, server } = hand;
+            drop(server);
+            // Loopback delivers at once; the worker has not looked since it began to connect.
+            let spare = TcpStream::connect(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()).unwrap();
+            ByHand { worker, reports, server: spare }
+        };
+        for reset in [false, true] {
+            let before = close(by_hand(AWHILE * 9, vec![]), reset);
+            assert_eq!(before.outcome().0, Outcome::ResetBeforeSend, "reset: {reset}");
+            let mut hand = by_hand(AWHILE * 9, vec![]);
+            hand.look(AWHILE);
+            assert!((&hand.server).read(&mut [0; 1_000]).unwrap() > 0);
+            assert_eq!(close(hand, reset).outcome().0, Outcome::ResetAfterSend, "reset: {reset}");
+        }
+    }
+}
