@@ -30,6 +30,7 @@ impl Pacer {
     }
 
     /// When slot `i` is due; slots of the time before a change are due at the change.
+    #[expect(clippy::cast_precision_loss, reason = "exact for the slots of many years")]
     pub fn due(&self, i: u64) -> At {
         self.start + Duration::try_from_secs_f64(((i as f64 - self.first) / self.rate).max(0.0)).unwrap_or(Duration::MAX)
     }

@@ -213,29 +213,24 @@ impl LaneFold {
         self.totals
     }
 
-    fn part(&mut self, (pod, version): By<'_>) -> &mut FoldedPart {
-        let same = |part: &FoldedPart| part.pod.as_ref() == pod && part.version.as_ref() == version;
-        let known = self.parts.iter().position(same);
+    fn part(&mut self, mut by: By<'_>) -> &mut FoldedPart {
         // One place is always left for what cannot be told apart.
-        let anonymous = (pod, version) == (None, None);
-        let index = match known {
-            Some(index) => index,
-            None if anonymous || self.parts.len() < PARTS_MAX - 1 => self.add_part(pod, version),
-            None => {
-                self.unlisted_pods += 1;
-                let rest = self.parts.iter().position(|part| part.pod.is_none() && part.version.is_none());
-                rest.unwrap_or_else(|| self.add_part(None, None))
-            }
-        };
+        if by != (None, None) && self.position(by).is_none() && self.parts.len() >= PARTS_MAX - 1 {
+            self.unlisted_pods += 1;
+            by = (None, None);
+        }
+        let index = self.position(by).unwrap_or_else(|| {
+            let slow = vec![0; self.thresholds];
+            self.parts.push(FoldedPart { pod: by.0.cloned(), version: by.1.cloned(), slow, ..FoldedPart::default() });
+            self.parts.len() - 1
+        });
         let part = &mut self.parts[index];
         part.used = true;
         part
     }
 
-    fn add_part(&mut self, pod: Option<&Name>, version: Option<&Name>) -> usize {
-        let slow = vec![0; self.thresholds];
-        self.parts.push(FoldedPart { pod: pod.cloned(), version: version.cloned(), slow, ..FoldedPart::default() });
-        self.parts.len() - 1
+    fn position(&self, by: By<'_>) -> Option<usize> {
+        self.parts.iter().position(|part| (part.pod.as_ref(), part.version.as_ref()) == by)
     }
 }
 
@@ -267,7 +262,9 @@ mod tests {
 
     fn part(pod: Option<&str>, counts: &[(Outcome, u64)], slow: [u64; 2], latency: &[(u64, u32)]) -> Part {
         let mut part = Part { pod: pod.map(Name::from), slow: slow.to_vec(), latency: latency.to_vec(), ..Part::default() };
-        counts.iter().for_each(|(outcome, n)| part.counts.add(*outcome, *n));
+        for (outcome, n) in counts {
+            part.counts.add(*outcome, *n);
+        }
         part
     }
 

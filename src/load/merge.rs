@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::fold::{LaneReport, PARTS_MAX, Totals};
+use super::fold::{By, LaneReport, PARTS_MAX, Totals};
 use super::order::Order;
 use super::worker::Report;
 use crate::domain::gaps::Stretch;
@@ -189,7 +189,7 @@ impl Tenth {
         latency::merge(&mut self.sums.lag, &lane.lag);
         for part in lane.parts {
             self.sums.counts.merge(&part.counts);
-            merged.add(part, thresholds, &mut self.sums.unlisted.pods);
+            merged.add(&part, thresholds, &mut self.sums.unlisted.pods);
         }
         self.failures.extend(lane.failures);
         self.closed.extend(lane.closed);
@@ -197,28 +197,25 @@ impl Tenth {
 }
 
 impl Merged {
-    fn add(&mut self, part: Part, thresholds: usize, unlisted: &mut u64) {
-        let same = |a: &Part, b: &Part| (&a.pod, &a.version) == (&b.pod, &b.version);
-        let anonymous = Part { slow: vec![0; thresholds], ..Part::default() };
-        let full = self.parts.len() >= PARTS_MAX - 1;
-        let index = self.parts.iter().position(|known| same(known, &part));
-        let index = index.or_else(|| {
-            let anyone = same(&part, &anonymous);
-            *unlisted += if full && !anyone { part.counts.total() } else { 0 };
-            (full || anyone).then(|| self.parts.iter().position(|known| same(known, &anonymous))).flatten()
+    fn add(&mut self, part: &Part, thresholds: usize, unlisted: &mut u64) {
+        let mut by = (part.pod.as_ref(), part.version.as_ref());
+        // One place is always left for what cannot be told apart.
+        if by != (None, None) && self.position(by).is_none() && self.parts.len() >= PARTS_MAX - 1 {
+            *unlisted += part.counts.total();
+            by = (None, None);
+        }
+        let index = self.position(by).unwrap_or_else(|| {
+            self.parts.push(Part { pod: by.0.cloned(), version: by.1.cloned(), slow: vec![0; thresholds], ..Part::default() });
+            self.parts.len() - 1
         });
-        let into = match index {
-            Some(index) => &mut self.parts[index],
-            None => {
-                let (pod, version) = if full { (None, None) } else { (part.pod.clone(), part.version.clone()) };
-                self.parts.push(Part { pod, version, ..anonymous });
-                let last = self.parts.len() - 1;
-                &mut self.parts[last]
-            }
-        };
+        let into = &mut self.parts[index];
         into.counts.merge(&part.counts);
         into.slow.iter_mut().zip(&part.slow).for_each(|(a, b)| *a += b);
         latency::merge(&mut into.latency, &part.latency);
+    }
+
+    fn position(&self, by: By<'_>) -> Option<usize> {
+        self.parts.iter().position(|part| (part.pod.as_ref(), part.version.as_ref()) == by)
     }
 }
 
@@ -252,5 +249,114 @@ impl Second {
             unlisted: self.unlisted,
             ..Validity::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fold::histogram;
+    use super::super::slots::Run;
+    use super::*;
+    use crate::domain::gaps::Class;
+
+    fn merger(workers: usize) -> Merger {
+        Merger::new([("l".into(), 1, workers)], workers, At(1_000), &histogram().unwrap())
+    }
+
+    fn report(worker: usize, tenth: u64, due: u64, part: Part) -> Report {
+        let lane =
+            LaneReport { due, sent: due, lag: vec![(70, 1)], lag_max: 70 + tenth, parts: vec![part], ..LaneReport::default() };
+        Report { worker, end: At(tenth * SLICE_MICROS), lanes: vec![(0, lane)], in_flight: 2, away: 5, cpu: 3, late: 0, last: None }
+    }
+
+    fn part(pod: Option<&str>, good: u64) -> Part {
+        let mut part = Part { pod: pod.map(Name::from), slow: vec![1], latency: vec![(100, 1)], ..Part::default() };
+        part.counts.add(Outcome::Ok, good);
+        part
+    }
+
+    /// The last report of a worker: nothing new, and these totals.
+    fn last(worker: usize, tenth: u64, planned: u64) -> Report {
+        let totals = Totals { planned, counts: Counts::default(), latency: histogram().unwrap() };
+        Report { lanes: vec![], in_flight: 0, last: Some(vec![(0, totals)]), ..report(worker, tenth, 0, Part::default()) }
+    }
+
+    /// A slice in short: number of the tenth, due, lag, and the good answers by pod.
+    type Short = (u64, u64, u64, Vec<(String, u64)>);
+
+    fn slices(events: &[LoadEvent]) -> Vec<Short> {
+        let by = |p: &Part| (p.pod.as_deref().unwrap_or("-").to_owned(), p.counts.good());
+        let short = |event: &LoadEvent| match event {
+            LoadEvent::Slice(s) => Some((s.end.0 / SLICE_MICROS, s.due, s.lag_max, s.parts.iter().map(by).collect())),
+            _ => None,
+        };
+        events.iter().filter_map(short).collect()
+    }
+
+    #[test]
+    fn a_tenth_is_told_when_every_worker_has_reported_it() {
+        let mut merger = merger(2);
+        assert_eq!(merger.push(report(0, 1, 3, part(Some("a"), 2))), []);
+        assert_eq!(merger.push(report(0, 2, 3, part(None, 1))), []);
+        let told = merger.push(report(1, 1, 4, part(Some("a"), 5)));
+        assert_eq!(slices(&told), [(1, 7, 71, vec![("a".into(), 7)])]);
+        let LoadEvent::Slice(slice) = &told[0] else { panic!("{told:?}") };
+        assert_eq!((&slice.parts[0].slow, &slice.parts[0].latency), (&vec![2], &vec![(100, 2)]));
+        let told = merger.push(report(1, 3, 4, part(Some("b"), 1)));
+        assert_eq!(slices(&told), [(2, 3, 72, vec![("-".into(), 1)])], "and an empty share of the worker that was late");
+        let told = [merger.push(last(0, 4, 6)), merger.push(last(1, 4, 8))].concat();
+        assert_eq!(slices(&told), [(3, 4, 73, vec![("b".into(), 1)]), (4, 0, 0, vec![])]);
+        let totals = merger.into_totals();
+        assert_eq!((totals.len(), totals[0].1.planned), (1, 14));
+    }
+
+    #[test]
+    fn a_second_of_validity_is_the_sum_of_its_tenths_and_the_worst_worker() {
+        let mut merger = merger(2);
+        let told: Vec<LoadEvent> = (1..=10)
+            .flat_map(|tenth| {
+                [merger.push(report(0, tenth, 1, part(None, 1))), merger.push(report(1, tenth, 2, part(None, 1)))].concat()
+            })
+            .collect();
+        let expected = Validity {
+            end: At(SECOND),
+            planned: 30,
+            sent: 30,
+            in_flight: 4,
+            lag: Lag { p50: 70, p99: 70, max: 70 },
+            away: 50,
+            cpu: 60,
+            ..Validity::default()
+        };
+        assert_eq!(told.last(), Some(&LoadEvent::Validity(expected)));
+    }
+
+    #[test]
+    fn what_comes_too_late_is_added_to_the_next_tenth_and_counted() {
+        let mut merger = merger(2);
+        let mut told = Vec::new();
+        for tenth in 1..=105 {
+            told.extend(merger.push(report(0, tenth, 1, part(None, 1))));
+        }
+        assert_eq!(slices(&told).len(), 5, "not more than 100 tenths are held back");
+        let late = merger.push(report(1, 3, 9, part(None, 9)));
+        assert_eq!(slices(&late), []);
+        let told = merger.push(report(1, 110, 0, Part::default()));
+        assert_eq!(slices(&told)[0], (6, 10, 76, vec![("-".into(), 10)]));
+        let unlisted: u64 = told.iter().map(|e| if let LoadEvent::Validity(v) = e { v.unlisted.slices } else { 0 }).sum();
+        assert_eq!(unlisted, 1);
+    }
+
+    #[test]
+    fn failures_come_first_then_gaps_then_the_slice() {
+        let mut merger = merger(1);
+        let runs = vec![
+            Run { class: Class::Bad, n: 2, from: At(0), to: At(10) },
+            Run { class: Class::Good, n: 1, from: At(20), to: At(20) },
+        ];
+        let lane = LaneReport { runs, ..LaneReport::default() };
+        let told = merger.push(Report { lanes: vec![(0, lane)], ..report(0, 1, 0, Part::default()) });
+        let gap = Gap { lane: "l".into(), from: At(0), to: Some(At(20)), failed: 2 };
+        assert_eq!((told.len(), &told[0], slices(&told).len()), (2, &LoadEvent::Gap(gap), 1));
     }
 }

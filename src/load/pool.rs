@@ -72,6 +72,14 @@ impl Pool {
         }
     }
 
+    /// It is not opened after all, and may be at once.
+    pub(crate) fn give_back(&mut self, index: u32) {
+        if let Some(place) = self.places.get_mut(index as usize) {
+            place.open_from = At::ZERO;
+            self.free.push_front(index);
+        }
+    }
+
     /// Its connection is idle again.
     pub(crate) fn idle(&mut self, index: u32) {
         self.free.push_back(index);
@@ -127,6 +135,14 @@ mod tests {
         pool.lost(1);
         assert!(!pool.any());
         assert_eq!((pool.turn(At(2 * REOPEN_AFTER)), pool.turn(At(2 * REOPEN_AFTER))), (Turn::Open(0), Turn::Open(1)));
+    }
+
+    #[test]
+    fn a_place_given_back_is_next_and_need_not_rest() {
+        let mut pool = Pool::new(2);
+        assert_eq!(pool.turn(At(5)), Turn::Open(0));
+        pool.give_back(0);
+        assert_eq!((pool.turn(At(5)), pool.turn(At(5))), (Turn::Open(0), Turn::Open(1)));
     }
 
     #[test]

@@ -124,11 +124,10 @@ fn once_after(left: Duration) -> Itimerspec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn it_wakes_by_time_and_by_bell_and_does_not_wait_for_the_past() {
-        let (clock, bell) = (Clock::start(), Arc::new(Bell::new().unwrap()));
+        let (clock, bell) = (Clock::start(), Bell::new().unwrap());
         let mut reactor = Reactor::new(&bell).unwrap();
         let mut ready = Vec::new();
         let quiet = Woken { drained: true, bell: false };
@@ -136,14 +135,13 @@ mod tests {
         assert_eq!(reactor.wait(clock, until, &mut ready), Ok(quiet));
         assert!(clock.now() >= until);
         assert_eq!(reactor.wait(clock, until, &mut ready), Ok(quiet), "returns at once");
-        let ringer = std::thread::spawn({
-            let bell = bell.clone();
-            move || bell.ring()
+        let far = clock.now() + Duration::from_secs(30);
+        let woken = std::thread::scope(|scope| {
+            scope.spawn(|| bell.ring());
+            reactor.wait(clock, far, &mut ready)
         });
-        let woken = reactor.wait(clock, clock.now() + Duration::from_secs(30), &mut ready);
         assert_eq!(woken, Ok(Woken { bell: true, ..quiet }));
         assert!(clock.now() < until + Duration::from_secs(20));
-        ringer.join().unwrap();
         assert!(ready.is_empty());
     }
 }

@@ -183,7 +183,9 @@ mod tests {
 
     fn slots(dues: &[u64]) -> Slots {
         let mut slots = Slots::new(&[100, 300], 1_000);
-        dues.iter().for_each(|due| _ = slots.push(At(*due), Attended(*due)));
+        for due in dues {
+            slots.push(At(*due), Attended(*due));
+        }
         slots
     }
 

@@ -51,11 +51,10 @@ pub(super) fn parse<T>(bytes: &[u8], take: impl FnOnce(&Head<'_>) -> Result<T, V
         (Ok(httparse::Status::Complete(n)), Some(status), Some(minor)) if n == bytes.len() => {
             take(&Head { status, minor, headers: response.headers })
         }
-        (Ok(_), ..) => Err(Violation::Protocol("malformed head")),
         (Err(httparse::Error::TooManyHeaders), ..) => Err(Violation::TooLarge("headers")),
         (Err(httparse::Error::Status), ..) => Err(Violation::Protocol("malformed status line")),
         (Err(httparse::Error::HeaderName | httparse::Error::HeaderValue), ..) => Err(Violation::Protocol("malformed header")),
-        (Err(_), ..) => Err(Violation::Protocol("malformed head")),
+        (Ok(_) | Err(_), ..) => Err(Violation::Protocol("malformed head")),
     }
 }
 

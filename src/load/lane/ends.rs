@@ -25,7 +25,7 @@ impl Lane {
     pub(crate) fn on_step(&mut self, wires: &mut Wires, key: Key, step: Step, now: Moment) {
         match step {
             Step::Wait => {}
-            Step::Settled(verdict) => self.settle(wires, key, verdict, now),
+            Step::Settled(verdict) => self.settle(wires, key, &verdict, now),
             Step::Ended(how) => {
                 if let Some(conn) = wires.conns.remove(key)
                     && let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place)
@@ -89,7 +89,7 @@ impl Lane {
         }
     }
 
-    fn settle(&mut self, wires: &mut Wires, key: Key, verdict: Verdict, now: Moment) {
+    fn settle(&mut self, wires: &mut Wires, key: Key, verdict: &Verdict, now: Moment) {
         let Some(conn) = wires.conns.get_mut(key) else {
             return;
         };

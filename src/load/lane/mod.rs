@@ -168,6 +168,11 @@ impl Lane {
         {
             self.connecting.pop_front();
         }
+        while let Some((_, key)) = self.parting.front()
+            && conns.get(*key).is_none()
+        {
+            self.parting.pop_front();
+        }
         let reopen = self.pool.as_ref().filter(|_| !self.waiting.is_empty()).and_then(Pool::next_open);
         let parting = self.parting.front().map(|(until, _)| *until);
         [self.next_due(), self.next_deadline().map(|then| attention.clock(then)), reopen, parting].into_iter().flatten().min()
@@ -235,31 +240,39 @@ impl Lane {
     fn serve_in_turn(&mut self, wires: &mut Wires) {
         while let Some(slot) = self.next_waiting() {
             let now = wires.moment();
-            let address = match &self.target {
-                Target::Unknown => return,
-                Target::Unresolved(why) => {
-                    let why = why.clone();
-                    self.waiting.pop_front();
-                    self.unsent(slot, now, Outcome::Dns, || why.to_string());
-                    continue;
-                }
-                Target::At(addresses) => addresses.get(self.addresses_used % addresses.len().max(1)).copied(),
-            };
-            match self.pool.as_mut().map(|pool| pool.turn(now.at)) {
+            let place = match self.pool.as_mut().map(|pool| pool.turn(now.at)) {
+                None => None,
+                Some(Turn::Open(place)) => Some(place),
                 Some(Turn::Wait) => return,
                 Some(Turn::Use(key)) => {
                     self.waiting.pop_front();
                     self.send(wires, slot, key, now);
+                    continue;
                 }
-                Some(Turn::Open(place)) => {
+            };
+            match &self.target {
+                Target::At(addresses) => {
+                    let address = addresses.get(self.addresses_used % addresses.len().max(1)).copied();
                     self.waiting.pop_front();
-                    self.open(wires, slot, Some(place), address, now);
+                    self.open(wires, slot, place, address, now);
                 }
-                None => {
+                Target::Unknown => {
+                    self.give_back(place);
+                    return;
+                }
+                Target::Unresolved(why) => {
+                    let why = why.clone();
+                    self.give_back(place);
                     self.waiting.pop_front();
-                    self.open(wires, slot, None, address, now);
+                    self.unsent(slot, now, Outcome::Dns, || why.to_string());
                 }
             }
+        }
+    }
+
+    fn give_back(&mut self, place: Option<u32>) {
+        if let (Some(pool), Some(place)) = (&mut self.pool, place) {
+            pool.give_back(place);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The whole driver against real sockets. Every run is checked for the sum that must never be wrong: each slot ends exactly once.
 
+mod chaos;
+mod figures;
 mod kept;
 mod open_loop;
 mod outcomes;
@@ -158,7 +160,9 @@ fn check(told: &Told, summary: &Summary) {
         assert_eq!(lane.planned, lane.counts.total(), "each slot of `{}` ends exactly once", lane.name);
         let slices: Vec<&Slice> = told.slices.iter().filter(|slice| slice.lane == lane.name).collect();
         let mut counts = Counts::default();
-        slices.iter().for_each(|slice| counts.merge(&slice.counts()));
+        for slice in &slices {
+            counts.merge(&slice.counts());
+        }
         assert_eq!((counts, slices.iter().map(|s| s.due).sum()), (lane.counts, lane.planned));
         assert!(slices.windows(2).all(|pair| pair[1].end.0 == pair[0].end.0 + SLICE_MICROS), "every tenth is told, in order");
         let latencies: u64 = slices.iter().flat_map(|s| &s.parts).flat_map(|p| &p.latency).map(|(_, n)| u64::from(*n)).sum();

@@ -31,11 +31,14 @@ fn tells_the_stall(lane: LanePlan) {
     assert_eq!(told.seen(), [Outcome::Ok], "{:?}", told.failures);
     assert!(told.counts().get(Outcome::NotSent) < 10, "no slot is left out: {:?}", told.counts());
     let latencies = told.latencies();
-    for waited in [200, 400, 600, 800] {
+    for waited in [200_u32, 400, 600, 800] {
         // Of the second's slots, those due early enough in it wait longer than this.
         let expected = rate * (1.0 - f64::from(waited) / 1e3);
-        let slower = latencies.iter().filter(|latency| **latency > u64::from(waited as u32) * 1_000).count() as f64;
-        assert!((slower - expected).abs() < 0.1 * rate, "{slower} waited more than {waited} ms, {expected} by the schedule");
+        let slower = u32::try_from(latencies.iter().filter(|latency| **latency > u64::from(waited) * 1_000).count()).unwrap();
+        assert!(
+            (f64::from(slower) - expected).abs() < 0.1 * rate,
+            "{slower} waited more than {waited} ms, {expected} by the schedule"
+        );
     }
 }
 
