@@ -86,7 +86,7 @@ fn figures() {
         block_on(async {
             let mut bench = Bench::start(&plan([lane]), 1);
             // The first full second is for opening connections.
-            bench.until("the measurement", |told| told.validity.len() >= 5).await;
+            bench.until("the measurement", |told| told.validity.len() >= 4).await;
             let (used, lasting) = (resident(), bench.told.validity[1..].to_vec());
             let (_, summary) = bench.finish().await;
             let sum = |of: fn(&Validity) -> u64| lasting.iter().map(of).sum::<u64>();

@@ -6,6 +6,7 @@ mod kept;
 mod open_loop;
 mod outcomes;
 mod server;
+mod starved;
 mod steered;
 
 use std::collections::BTreeMap;
