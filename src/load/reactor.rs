@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::domain::time::At;
 
 /// Events taken per wait: few enough that due slots need not wait long behind answers.
-pub(crate) const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 128;
 
 const TIMER: u64 = u64::MAX;
 const BELL: u64 = u64::MAX - 1;

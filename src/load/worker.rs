@@ -8,17 +8,15 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
+use super::attention::Attention;
 use super::fold::{LaneReport, Totals};
 use super::lane::Lane;
 use super::mailbox::Mailbox;
-use super::reactor::{Ready, Woken};
+use super::reactor::Ready;
 use super::slab::Key;
 use super::wires::Wires;
 use crate::domain::slice::SLICE_MICROS;
 use crate::domain::time::At;
-
-/// Looks at the sockets before deadlines are enforced all the same.
-const LOOKS_MAX: usize = 256;
 
 /// What one worker did up to `end`.
 #[derive(Debug)]
@@ -77,7 +75,7 @@ impl Worker {
             self.look(wake)?;
             self.close_tenths(self.wires.clock.now());
             self.begin_due();
-            self.expire()?;
+            self.expire();
             if self.lanes.iter().flatten().all(Lane::finished) {
                 self.say_last();
                 return Ok(());
@@ -89,14 +87,16 @@ impl Worker {
     fn next_wake(&mut self) -> At {
         let Wires { conns, attention, .. } = &self.wires;
         let lanes = self.lanes.iter_mut().flatten().filter_map(|lane| lane.next_wake(conns, attention));
-        lanes.chain([self.end]).min().unwrap_or(self.end)
+        let wake = lanes.chain([self.end]).min().unwrap_or(self.end);
+        let open = self.lanes.iter().flatten().any(|lane| lane.in_flight() > 0);
+        if open { wake.min(Attention::heartbeat(self.wires.clock.now())) } else { wake }
     }
 
     /// Waits until `until` at the latest and handles what came.
-    fn look(&mut self, until: At) -> Result<Woken, Errno> {
+    fn look(&mut self, until: At) -> Result<(), Errno> {
         self.wires.attention.before_wait(self.wires.clock.now());
         let woken = self.wires.reactor.wait(self.wires.clock, until, &mut self.ready)?;
-        self.wires.attention.after_wait(self.wires.clock.now(), until);
+        self.wires.attention.after_wait(self.wires.clock.now(), until, woken.drained);
         let mut ready = std::mem::take(&mut self.ready);
         for (key, what) in ready.drain(..) {
             let Some(owner) = self.wires.conns.get(key).map(|conn| conn.owner) else {
@@ -116,7 +116,7 @@ impl Worker {
         if woken.bell {
             self.obey();
         }
-        Ok(woken)
+        Ok(())
     }
 
     fn begin_due(&mut self) {
@@ -125,23 +125,13 @@ impl Worker {
         }
     }
 
-    /// Enforces deadlines, after a last look at every socket: what has arrived by then is not too late.
-    fn expire(&mut self) -> Result<(), Errno> {
-        let limit = self.wires.moment();
-        if !self.lanes.iter_mut().flatten().any(|lane| lane.expires(limit)) {
-            return Ok(());
-        }
-        for _ in 0..LOOKS_MAX {
-            if self.look(At::ZERO)?.drained {
-                break;
-            }
-        }
-        let now = self.wires.moment();
+    /// Enforces deadlines: those before which every answer that had come has been seen.
+    fn expire(&mut self) {
+        let (limit, now) = (self.wires.attention.seen(), self.wires.moment());
         self.close_tenths(now.at);
         for lane in self.lanes.iter_mut().flatten() {
-            lane.expire(&mut self.wires, limit.attended, now);
+            lane.expire(&mut self.wires, limit, now);
         }
-        Ok(())
     }
 
     fn obey(&mut self) {
@@ -242,12 +232,16 @@ mod tests {
     }
 
     fn by_hand(timeout: Duration, thresholds: Vec<u64>) -> ByHand {
+        at_rate(0.01, timeout, thresholds)
+    }
+
+    fn at_rate(rate: f64, timeout: Duration, thresholds: Vec<u64>) -> ByHand {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let plan = LanePlan {
             name: "l".into(),
             mode: Mode::Fresh,
-            rate: 0.01,
+            rate,
             start: At::ZERO,
             request: RequestPlan { url, connect_to: None, method: "GET".into(), headers: [].into() },
             expect: Expect::default(),
@@ -273,7 +267,7 @@ mod tests {
         fn look(&mut self, wait: Duration) {
             let until = self.worker.wires.clock.now() + wait;
             self.worker.look(until).unwrap();
-            self.worker.expire().unwrap();
+            self.worker.expire();
         }
 
         fn outcome(mut self) -> (Outcome, Vec<u64>) {
@@ -350,5 +344,18 @@ mod tests {
             assert!((&hand.server).read(&mut [0; 1_000]).unwrap() > 0);
             assert_eq!(close(hand, reset).outcome().0, Outcome::ResetAfterSend, "reset: {reset}");
         }
+    }
+
+    #[test]
+    fn slots_that_were_due_while_the_worker_was_away_are_begun_before_it_stops() {
+        let mut hand = at_rate(100.0, AWHILE, vec![]);
+        std::thread::sleep(Duration::from_millis(300));
+        // The tenths are closed, the slots counted as due; the worker has begun none but the first.
+        hand.worker.close_tenths(hand.worker.wires.clock.now());
+        hand.worker.mailbox.stop();
+        hand.worker.run().unwrap();
+        let totals = std::iter::from_fn(|| hand.reports.blocking_recv()).find_map(|report| report.last).unwrap();
+        let (planned, ended) = (totals[0].1.planned, totals[0].1.counts.total());
+        assert!(planned >= 30 && planned == ended, "{planned} planned, {ended} ended");
     }
 }

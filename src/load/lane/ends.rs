@@ -3,7 +3,7 @@
 use super::super::conn::{Conn, Step, Then, Trace, Verdict};
 use super::super::fold::By;
 use super::super::slots::{Passed, Standing};
-use super::{Attended, Key, Lane, Moment, Outcome, Pool, Target, Wires};
+use super::{Attended, Key, Lane, Moment, Outcome, Target, Wires};
 use crate::domain::slice::{Closed, Ending, Failure, Phases};
 use crate::domain::time::At;
 
@@ -64,14 +64,6 @@ impl Lane {
             wires.conns.remove(key);
         }
         self.serve_waiting(wires);
-    }
-
-    /// Whether [`Self::expire`] has something to do.
-    pub(crate) fn expires(&mut self, now: Moment) -> bool {
-        let reopen = self.pool.as_ref().filter(|_| !self.waiting.is_empty()).and_then(Pool::next_open);
-        self.next_deadline().is_some_and(|deadline| deadline <= now.attended)
-            || self.parting.front().is_some_and(|(until, _)| *until <= now.at)
-            || reopen.is_some_and(|from| from <= now.at)
     }
 
     /// Ends a slot that never got a connection.

@@ -83,6 +83,18 @@ fn a_connection_closed_between_requests_costs_no_request() {
 }
 
 #[test]
+fn a_connection_on_which_more_came_than_was_announced_is_not_used_again() {
+    let server = Server::start(|peer, _| {
+        while peer.request().is_some() {
+            peer.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more");
+        }
+    });
+    let told = run(&plan([kept(&server.url(), 20.0, 4)]), 8);
+    assert_eq!(told.seen(), [Outcome::Ok]);
+    assert_eq!(server.accepted() as u64, told.counts().good());
+}
+
+#[test]
 fn a_dead_target_is_not_stormed_and_its_slots_fail_at_once() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let told = run(&plan([kept(&format!("http://{gone}"), 200.0, 2)]), 100);
