@@ -3,15 +3,15 @@
 //! Open loop. Slots are due by arithmetic (`domain::pacing`), whatever the target does; latency runs from the intended start; each slot
 //! ends in exactly one outcome; connections are owned, never pooled behind our back, and nothing is retried.
 //!
-//! - A *worker* is a thread with an epoll loop of its own ([`worker`]): no runtime shared with the rest, so that a busy report delays no
-//!   slot. Its lanes ([`lane`]) find connections ([`conn`]) for slots ([`slots`]); answers are read by an own decoder ([`http1`]) through one
+//! - A *worker* is a thread with an epoll loop of its own (`worker`): no runtime shared with the rest, so that a busy report delays no
+//!   slot. Its lanes (`lane`) find connections (`conn`) for slots (`slots`); answers are read by an own decoder (`http1`) through one
 //!   buffer per worker. With several workers the slots of each lane are dealt out in turn.
-//! - The *control* thread ([`control`]) merges what the workers fold ([`fold`], [`merge`]) into events, and keeps names resolved.
-//! - What the verifier itself failed to do or to see has outcomes and deadlines of its own ([`attention`]): a starved driver makes a
+//! - The *control* thread (`control`) merges what the workers fold (`fold`, `merge`) into events, and keeps names resolved.
+//! - What the verifier itself failed to do or to see has outcomes and deadlines of its own (`attention`): a starved driver makes a
 //!   result inconclusive, never a breach.
 //!
 //! What comes later has its place: TLS and HTTP/2 between `conn` and the socket and beside `http1`; other schedules beside
-//! `Pacer`; targets that change while a run goes on are already how names are followed ([`mailbox`]).
+//! `Pacer`; targets that change while a run goes on are already how names are followed (`mailbox`).
 
 mod answer;
 mod attention;

@@ -10,6 +10,9 @@ use crate::domain::time::At;
 /// How long the other side has to close a connection that it was asked to close, in microseconds.
 const PARTING: u64 = 1_000_000;
 
+/// So many connections wait for that at most; beyond, the oldest is closed from here.
+const PARTING_MAX: usize = 256;
+
 /// Notes are cut to so many characters.
 const NOTE_MAX: usize = 160;
 
@@ -100,6 +103,11 @@ impl Lane {
             }
             (Then::Part, ..) if !self.stopped => {
                 conn.rest(true);
+                if self.parting.len() >= PARTING_MAX
+                    && let Some((_, oldest)) = self.parting.pop_front()
+                {
+                    wires.conns.remove(oldest);
+                }
                 self.parting.push_back((At(now.at.0 + PARTING), key));
             }
             (_, pool, place) => {

@@ -241,3 +241,15 @@ fn inner_out_of_descriptors() {
     let open = told.validity[0].descriptors.unwrap();
     assert_eq!(open.limit, 40);
 }
+
+/// As root: `unshare -n sh -c 'ip link set lo up; echo 40000 40019 >/proc/sys/net/ipv4/ip_local_port_range; exec TESTS --ignored out_of_ports'`
+#[test]
+#[ignore = "needs a network namespace with twenty local ports"]
+fn out_of_ports() {
+    let server = std::net::TcpListener::bind("127.0.0.1:50000").unwrap();
+    let url = format!("http://{}/", server.local_addr().unwrap());
+    let told = run(&plan([LanePlan { timeout: Duration::from_millis(500), ..fresh(&url, 200.0) }]), 100);
+    assert_eq!(told.seen(), [Outcome::ResponseTimeout, Outcome::NoPort]);
+    assert!(told.counts().get(Outcome::NoPort) > 30, "{:?}", told.counts());
+    assert_eq!(told.validity[0].ports.unwrap().limit, 20);
+}
