@@ -40,6 +40,11 @@ impl Clock {
         self.zero + Duration::from_micros(at.0)
     }
 
+    /// How long it is until `at`, to the nanosecond; zero when it has passed.
+    pub fn until(&self, at: At) -> Duration {
+        Duration::from_micros(at.0).saturating_sub(self.zero.elapsed())
+    }
+
     /// Where a wall-clock time lies on this clock; before the start it is zero.
     pub fn at_wall(&self, wall: DateTime<Utc>) -> At {
         At(u64::try_from((wall - self.wall).num_microseconds().unwrap_or(0)).unwrap_or(0))

@@ -21,7 +21,7 @@ pub mod clock;
 pub mod cluster;
 pub mod domain;
 pub mod exit;
-// pub mod load;
+pub mod load;
 pub mod report;
 // pub mod run;
 pub mod sandbox;

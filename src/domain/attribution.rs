@@ -177,7 +177,8 @@ const fn explained_by_a_missing_pod(outcome: Outcome) -> bool {
         | Outcome::Throttled
         | Outcome::NoPort
         | Outcome::NoDescriptor
-        | Outcome::NotSent => false,
+        | Outcome::NotSent
+        | Outcome::Unseen => false,
     }
 }
 
@@ -198,6 +199,7 @@ fn is_fresh(life: &PodLife, at: At) -> bool {
 mod tests {
     use super::*;
     use crate::domain::rollout::tests::{name, pod};
+    use crate::domain::slice::Phases;
 
     fn at(ms: u64) -> At {
         At(ms * 1_000)
@@ -209,6 +211,7 @@ mod tests {
             due: at(ms),
             sent: None,
             known: at(ms + 5),
+            phases: Phases::default(),
             outcome,
             status: None,
             pod: pod.map(name),

@@ -9,7 +9,7 @@ use super::outcome::{Counts, Outcome};
 use super::rollout::state::{ContainerNow, Exit, KubeEvent, PodState, ReplicaSetState};
 use super::rollout::tests::{container, deployment, name, pod, set};
 use super::scenario::{self, Scenario};
-use super::slice::{Connection, Failure, Gap, Part, SLICE_MICROS, Slice};
+use super::slice::{Connection, Failure, Gap, Part, Phases, SLICE_MICROS, Slice};
 use super::time::At;
 use super::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
 
@@ -39,6 +39,7 @@ pub(crate) fn lane(lane: &str, mode: Mode, rate: f64, thresholds: Vec<u64>) -> L
         name: name(lane),
         mode,
         rate,
+        start: At::ZERO,
         request: RequestPlan { url: "http://x/".into(), connect_to: None, method: "GET".into(), headers: BTreeMap::new() },
         expect: Expect::default(),
         timeout: Duration::from_secs(2),
@@ -261,12 +262,19 @@ impl Story {
             due,
             sent: kept.then_some(At(due.0 + 40)),
             known: At(due.0 + 700),
+            phases: Phases::default(),
             outcome,
             status: None,
             pod: None,
             direct: false,
             version: None,
-            connection: kept.then(|| Connection { local_port: 40_001, age: 3_900_000, served: 38, last_pod: Some(name(O1)) }),
+            connection: kept.then(|| Connection {
+                id: 1,
+                local_port: 40_001,
+                age: 3_900_000,
+                served: 38,
+                last_pod: Some(name(O1)),
+            }),
             note: if kept { "connection reset by peer" } else { "connection refused" }.into(),
         }));
     }

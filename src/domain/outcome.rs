@@ -41,8 +41,10 @@ pub enum Outcome {
     NoPort,
     /// Not sent: no file descriptor was free.
     NoDescriptor,
-    /// Not sent: the verifier was late, or had too many requests in flight.
+    /// Not sent: the verifier was late, had too many requests in flight, or its own machine refused.
     NotSent,
+    /// Sent, but the verifier was away when the answer was due: nobody saw whether it came in time.
+    Unseen,
 }
 
 /// Whose failure it is.
@@ -59,7 +61,7 @@ pub enum Blame {
 
 impl Outcome {
     /// All outcomes, in their order of declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Ok,
         Self::AppStatus,
         Self::GatewayStatus,
@@ -78,6 +80,7 @@ impl Outcome {
         Self::NoPort,
         Self::NoDescriptor,
         Self::NotSent,
+        Self::Unseen,
     ];
 
     /// Whose failure this outcome is.
@@ -96,7 +99,7 @@ impl Outcome {
             | Self::ResponseTimeout
             | Self::Protocol
             | Self::TooLarge => Blame::Target,
-            Self::Dns | Self::Throttled | Self::NoPort | Self::NoDescriptor | Self::NotSent => Blame::Verifier,
+            Self::Dns | Self::Throttled | Self::NoPort | Self::NoDescriptor | Self::NotSent | Self::Unseen => Blame::Verifier,
         }
     }
 
@@ -121,6 +124,7 @@ impl Outcome {
             Self::NoPort => "no_port",
             Self::NoDescriptor => "no_descriptor",
             Self::NotSent => "not_sent",
+            Self::Unseen => "unseen",
         }
     }
 
@@ -145,6 +149,7 @@ impl Outcome {
             Self::NoPort => "this machine had no local port free, so nothing was sent",
             Self::NoDescriptor => "this process had no file descriptor free, so nothing was sent",
             Self::NotSent => "the verifier was late or had too many requests in flight, so nothing was sent",
+            Self::Unseen => "the verifier was away when the answer was due, so nobody saw it",
         }
     }
 }

@@ -79,7 +79,7 @@ mod tests {
     use crate::domain::outcome::{Counts, Outcome};
     use crate::domain::rollout::state::{Endpoint, EndpointsState};
     use crate::domain::rollout::tests::{name, pod};
-    use crate::domain::slice::{Part, Slice};
+    use crate::domain::slice::{Part, Phases, Slice};
 
     fn at(ms: u64) -> At {
         At(ms * 1_000)
@@ -112,6 +112,7 @@ mod tests {
             due: at(7_100),
             sent: None,
             known: at(7_101),
+            phases: Phases::default(),
             outcome: Outcome::Refused,
             status: None,
             pod: None,

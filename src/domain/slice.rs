@@ -5,9 +5,26 @@ use serde::{Deserialize, Serialize};
 use super::outcome::{Counts, Outcome};
 use super::time::At;
 use super::traffic::Name;
+use super::validity::Validity;
 
 /// The length of a slice in microseconds.
 pub const SLICE_MICROS: u64 = 100_000;
+
+/// What the driver tells the run, in this order for each slice of time: failures, closed connections, gaps, slices, validity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LoadEvent {
+    /// A tenth of a second of one lane; every lane reports every tenth, also an empty one.
+    Slice(Slice),
+    /// One failed slot.
+    Failure(Failure),
+    /// A stretch without success.
+    Gap(Gap),
+    /// A kept connection ended outside a request.
+    Closed(Closed),
+    /// A second of the verifier's own condition.
+    Validity(Validity),
+}
 
 /// What became known about one lane during one slice of time. `due` counts by intended start, everything else by the moment it became
 /// known; so slots in flight are the running sum of `due` minus the running sum of all counts.
@@ -66,6 +83,9 @@ pub struct Failure {
     pub sent: Option<At>,
     /// When the failure became known.
     pub known: At,
+    /// How far the request came.
+    #[serde(default, skip_serializing_if = "Phases::is_empty")]
+    pub phases: Phases,
     /// How it ended.
     pub outcome: Outcome,
     /// The status, if the answer's head came.
@@ -88,12 +108,63 @@ pub struct Failure {
     pub note: String,
 }
 
-/// The connection that a failed request used.
+/// When a request went through its phases, as far as it came. The first byte written is the failure's `sent`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Connecting began; nothing when the request met an open connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_start: Option<At>,
+    /// The connection stood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected: Option<At>,
+    /// The first byte of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<At>,
+    /// The latest byte of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_byte: Option<At>,
+}
+
+impl Phases {
+    /// Whether nothing happened at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A kept connection that ended between requests: no slot failed, the next one in turn opens it anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The lane.
+    pub lane: Name,
+    /// When it was seen.
+    pub at: At,
+    /// How it ended.
+    pub how: Ending,
+    /// The connection.
+    pub connection: Connection,
+}
+
+/// How a connection ended between requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The other side closed it in order, or announced so in its last answer.
+    Closed,
+    /// The other side or something on the way reset it.
+    Reset,
+    /// The other side sent bytes that nobody had asked for.
+    Unasked,
+}
+
+/// The connection that a request used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
+    /// Unique in its lane; a reopened connection has a new one.
+    pub id: u64,
     /// Our local port.
     pub local_port: u16,
-    /// Age when the request was written, in microseconds.
+    /// Age when the request was written (or when it ended, if it was idle), in microseconds.
     pub age: u64,
     /// Requests it had served before.
     pub served: u64,
@@ -112,7 +183,7 @@ pub struct Gap {
     pub from: At,
     /// Intended start of the last bad slot known so far.
     pub last: At,
-    /// Intended start of the next good slot; nothing while the gap is open.
+    /// Intended start of the next good slot (or of the first that says nothing, if none before it was bad); nothing while the gap is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<At>,
     /// Bad slots in it so far.

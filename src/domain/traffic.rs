@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::time::as_micros;
+use super::time::{At, as_micros};
 
 /// A short shared name: a lane, a pod, a revision.
 pub type Name = Arc<str>;
@@ -20,6 +20,9 @@ pub struct LanePlan {
     pub mode: Mode,
     /// Slots a second; the schedule is open loop and never waits for answers.
     pub rate: f64,
+    /// When the first slot is due; a lane whose start has passed begins at once.
+    #[serde(default)]
+    pub start: At,
     /// Where and what to ask.
     pub request: RequestPlan,
     /// What a good answer looks like.

@@ -1,0 +1,139 @@
+//! From what was seen on the wire to an outcome: every way in which a request can end has exactly one.
+//!
+//! A wanted status is judged by its body; an unwanted one decides by itself, whatever becomes of the body after it:
+//! - 429 is `Throttled`: whoever sent it, it asks for less and says nothing about the rollout.
+//! - 503 is `Throttled` only when it carries both `Retry-After` and a rate limiter's own header and names no pod. `Retry-After` alone is
+//!   also what maintenance pages and overloaded gateways send, and their users are hurt.
+//! - 502, 503 and 504 without a pod's mark are `GatewayStatus`: a gateway answered in place of the application.
+//! - Everything else is `AppStatus`.
+
+use rustix::io::Errno;
+
+use super::http1::{Head, Violation};
+use crate::domain::outcome::Outcome;
+use crate::domain::traffic::Expect;
+
+/// Headers that only rate limiters set.
+const LIMITER_HEADERS: [&str; 5] =
+    ["x-envoy-ratelimited", "ratelimit", "ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining"];
+
+/// The outcome that a head decides by itself; `None` when the body decides.
+pub(crate) fn by_head(head: &Head<'_>, expect: &Expect, names_pod: bool) -> Option<Outcome> {
+    if expect.status.iter().any(|(from, to)| (*from..=*to).contains(&head.status)) {
+        return None;
+    }
+    let limited = || head.get("retry-after").is_some() && LIMITER_HEADERS.iter().any(|name| head.get(name).is_some());
+    Some(match head.status {
+        429 => Outcome::Throttled,
+        503 if !names_pod && limited() => Outcome::Throttled,
+        502..=504 if !names_pod => Outcome::GatewayStatus,
+        _ => Outcome::AppStatus,
+    })
+}
+
+/// A connection could not be opened.
+pub(crate) fn connecting(errno: Errno) -> Outcome {
+    match errno {
+        Errno::ADDRNOTAVAIL | Errno::ADDRINUSE => Outcome::NoPort,
+        Errno::MFILE | Errno::NFILE => Outcome::NoDescriptor,
+        Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::HOSTDOWN => Outcome::Refused,
+        // The handshake had been done, else it would be a refusal.
+        Errno::CONNRESET | Errno::PIPE => Outcome::ResetBeforeSend,
+        Errno::TIMEDOUT => Outcome::ConnectTimeout,
+        // No route, no buffers, forbidden by our own firewall, no such address family: our machine never sent anything.
+        _ => Outcome::NotSent,
+    }
+}
+
+/// A connection that stood has ended.
+pub(crate) fn broken(errno: Option<Errno>, sent: bool, has_head: bool) -> Outcome {
+    match (errno, sent, has_head) {
+        (Some(Errno::NOBUFS | Errno::NOMEM), false, _) => Outcome::NotSent,
+        (_, _, true) => Outcome::Truncated,
+        (_, true, false) => Outcome::ResetAfterSend,
+        (_, false, false) => Outcome::ResetBeforeSend,
+    }
+}
+
+/// What came is no acceptable answer.
+pub(crate) fn violation(violation: Violation) -> (Outcome, &'static str) {
+    match violation {
+        Violation::Protocol(why) => (Outcome::Protocol, why),
+        Violation::TooLarge(what) => (Outcome::TooLarge, what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::http1::{Decoder, Rules, Sink};
+    use super::*;
+
+    /// Judges one head; the flag says whether it names a pod.
+    struct Judge(Vec<Option<Outcome>>, bool);
+
+    impl Sink for Judge {
+        fn head(&mut self, head: &Head<'_>) {
+            self.0.push(by_head(head, &Expect::default(), self.1));
+        }
+        fn body(&mut self, _: &[u8]) {}
+    }
+
+    fn outcome(status: u16, headers: &str, names_pod: bool) -> Option<Outcome> {
+        let mut sink = Judge(Vec::new(), names_pod);
+        let text = format!("HTTP/1.1 {status} X\r\n{headers}\r\n");
+        Decoder::default().feed(text.as_bytes(), Rules { bodiless: true, max_body: 1 }, &mut sink).unwrap();
+        sink.0[0]
+    }
+
+    #[test]
+    fn who_answers_decides_whose_status_it_is() {
+        for status in [200, 204, 301, 399] {
+            assert_eq!(outcome(status, "", false), None);
+        }
+        for status in [400, 404, 500, 501, 505, 599] {
+            assert_eq!(outcome(status, "", false), Some(Outcome::AppStatus));
+        }
+        for status in [502, 503, 504] {
+            assert_eq!(outcome(status, "", false), Some(Outcome::GatewayStatus));
+            assert_eq!(outcome(status, "", true), Some(Outcome::AppStatus));
+        }
+    }
+
+    #[test]
+    fn only_a_rate_limiter_throttles() {
+        let both = "Retry-After: 1\r\nX-RateLimit-Remaining: 0\r\n";
+        assert_eq!(outcome(429, "", true), Some(Outcome::Throttled));
+        assert_eq!(outcome(503, both, false), Some(Outcome::Throttled));
+        assert_eq!(outcome(503, both, true), Some(Outcome::AppStatus));
+        assert_eq!(outcome(503, "Retry-After: 1\r\n", false), Some(Outcome::GatewayStatus));
+        assert_eq!(outcome(503, "RateLimit: x\r\n", false), Some(Outcome::GatewayStatus));
+        assert_eq!(outcome(502, both, false), Some(Outcome::GatewayStatus));
+    }
+
+    #[test]
+    fn a_refusal_is_the_targets_and_a_missing_resource_ours() {
+        let all = [
+            (Errno::CONNREFUSED, Outcome::Refused),
+            (Errno::HOSTUNREACH, Outcome::Refused),
+            (Errno::CONNRESET, Outcome::ResetBeforeSend),
+            (Errno::TIMEDOUT, Outcome::ConnectTimeout),
+            (Errno::ADDRNOTAVAIL, Outcome::NoPort),
+            (Errno::MFILE, Outcome::NoDescriptor),
+            (Errno::NFILE, Outcome::NoDescriptor),
+            (Errno::NETUNREACH, Outcome::NotSent),
+            (Errno::PERM, Outcome::NotSent),
+            (Errno::NOBUFS, Outcome::NotSent),
+        ];
+        for (errno, expected) in all {
+            assert_eq!(connecting(errno), expected, "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn an_ended_connection_is_told_by_how_far_it_came() {
+        assert_eq!(broken(None, false, false), Outcome::ResetBeforeSend);
+        assert_eq!(broken(Some(Errno::CONNRESET), true, false), Outcome::ResetAfterSend);
+        assert_eq!(broken(Some(Errno::CONNRESET), true, true), Outcome::Truncated);
+        assert_eq!(broken(Some(Errno::NOBUFS), false, false), Outcome::NotSent);
+    }
+}

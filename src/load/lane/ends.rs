@@ -1,0 +1,206 @@
+//! How slots end: by an answer, by a failure, or by a deadline. Each ends once, in `book`.
+
+use super::super::conn::{Conn, Step, Then, Trace, Verdict};
+use super::super::fold::By;
+use super::super::slots::{Passed, Standing};
+use super::{Attended, Key, Lane, Moment, Outcome, Target, Wires};
+use crate::domain::slice::{Closed, Ending, Failure, Phases};
+use crate::domain::time::At;
+
+/// How long the other side has to close a connection that it was asked to close, in microseconds.
+const PARTING: u64 = 1_000_000;
+
+/// So many connections wait for that at most; beyond, the oldest is closed from here.
+const PARTING_MAX: usize = 256;
+
+/// Notes are cut to so many characters.
+const NOTE_MAX: usize = 160;
+
+/// How a slot ended, with what its connection knew.
+struct End<'a> {
+    outcome: Outcome,
+    by: By<'a>,
+    slow: &'a [usize],
+}
+
+impl Lane {
+    /// Carries out what became of a connection.
+    pub(crate) fn on_step(&mut self, wires: &mut Wires, key: Key, step: Step, now: Moment) {
+        match step {
+            Step::Wait => {}
+            Step::Settled(verdict) => self.settle(wires, key, &verdict, now),
+            Step::Ended(how) => {
+                if let Some(conn) = wires.conns.remove(key)
+                    && let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place)
+                {
+                    pool.lost_idle(place);
+                    self.tell_closed(&conn, how, now.at);
+                }
+            }
+        }
+    }
+
+    /// Ends the slots and closes the connections whose time was over at `limit`.
+    pub(crate) fn expire(&mut self, wires: &mut Wires, limit: Attended, now: Moment) {
+        while let Some((slot, passed)) = self.slots.pass(limit) {
+            match passed {
+                Passed::Threshold(index) => self.fold.slow(index),
+                Passed::Timeout(Standing::On(key)) => self.time_out(wires, key, now),
+                Passed::Timeout(Standing::Waiting) => {
+                    let (outcome, why) = match self.target {
+                        Target::At(_) => (Outcome::ResponseTimeout, "no connection of the lane became free"),
+                        Target::Unknown | Target::Unresolved(_) => (Outcome::Dns, "the name was not resolved in time"),
+                    };
+                    self.unsent(slot, now, outcome, || why.to_owned());
+                }
+                Passed::Timeout(Standing::Ended(_)) => {}
+            }
+        }
+        while let Some((_, key)) = self.connecting.front().filter(|(deadline, _)| *deadline <= limit).copied() {
+            self.connecting.pop_front();
+            if wires.conns.get(key).is_some_and(Conn::is_connecting) {
+                self.time_out(wires, key, now);
+            }
+        }
+        while let Some((_, key)) = self.parting.front().filter(|(until, _)| *until <= now.at).copied() {
+            self.parting.pop_front();
+            wires.conns.remove(key);
+        }
+        self.serve_waiting(wires);
+    }
+
+    /// Ends a slot that never got a connection.
+    pub(super) fn unsent(&mut self, slot: u64, now: Moment, outcome: Outcome, note: impl FnOnce() -> String) {
+        self.book(slot, now, &End { outcome, by: (None, None), slow: &[] }, || (None, note()));
+    }
+
+    /// A connection could not be opened. When the lane has no other, the slots that wait for one have failed with it.
+    pub(super) fn share_failure(&mut self, now: Moment, outcome: Outcome, note: &str) {
+        if self.pool.as_ref().is_some_and(|pool| !pool.any()) {
+            while let Some(slot) = self.next_waiting() {
+                self.waiting.pop_front();
+                self.unsent(slot, now, outcome, || format!("{note} (tried for an earlier slot)"));
+            }
+        }
+    }
+
+    fn settle(&mut self, wires: &mut Wires, key: Key, verdict: &Verdict, now: Moment) {
+        let Some(conn) = wires.conns.get_mut(key) else {
+            return;
+        };
+        let Some(slot) = conn.slot.take() else {
+            return;
+        };
+        let (outcome, slow) = self.weigh(slot, verdict.outcome, now);
+        let was_connecting = conn.is_connecting();
+        let end = End { outcome, by: conn.answered_by(), slow: &slow };
+        self.book(slot, now, &end, || (Some(conn.trace(now.at)), verdict.note.clone()));
+        let place = conn.owner.place;
+        match (verdict.then, &mut self.pool, place) {
+            (Then::Keep, Some(pool), Some(place)) => {
+                conn.rest(false);
+                pool.idle(place);
+            }
+            (Then::Part, ..) if !self.stopped => {
+                conn.rest(true);
+                if self.parting.len() >= PARTING_MAX
+                    && let Some((_, oldest)) = self.parting.pop_front()
+                {
+                    wires.conns.remove(oldest);
+                }
+                self.parting.push_back((At(now.at.0 + PARTING), key));
+            }
+            (_, pool, place) => {
+                let conn = wires.conns.remove(key);
+                if let (Some(pool), Some(place)) = (pool, place) {
+                    pool.lost(place);
+                    if let Some(mut conn) = conn.filter(|_| outcome == Outcome::Ok) {
+                        conn.rest(false);
+                        self.tell_closed(&conn, Ending::Closed, now.at);
+                    }
+                }
+            }
+        }
+        if was_connecting {
+            self.share_failure(now, outcome, &verdict.note);
+        }
+        if place.is_some() {
+            self.serve_waiting(wires);
+        }
+    }
+
+    /// The outcome in view of the time it took, and the thresholds that it exceeded.
+    fn weigh(&self, slot: u64, outcome: Outcome, now: Moment) -> (Outcome, Vec<usize>) {
+        let timeout = self.spec.thresholds.len();
+        match (outcome, self.slots.exceeded(slot, now.at, now.attended)) {
+            (Outcome::Ok, None) => (Outcome::Unseen, Vec::new()),
+            (Outcome::Ok, Some(mut slow)) if slow.last() == Some(&timeout) => {
+                slow.pop();
+                (Outcome::ResponseTimeout, slow)
+            }
+            // A failure is one at whatever time; only the thresholds that it certainly exceeded are counted.
+            (outcome, exceeded) => (outcome, exceeded.unwrap_or_default()),
+        }
+    }
+
+    /// The time of a slot on a connection is over.
+    fn time_out(&mut self, wires: &mut Wires, key: Key, now: Moment) {
+        let Some(conn) = wires.conns.remove(key) else {
+            return;
+        };
+        let (outcome, note) = conn.timed_out();
+        if let Some(slot) = conn.slot {
+            let end = End { outcome, by: conn.answered_by(), slow: &[] };
+            self.book(slot, now, &end, || (Some(conn.trace(now.at)), note.to_owned()));
+        }
+        if let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place) {
+            pool.lost(place);
+        }
+        if conn.is_connecting() {
+            self.share_failure(now, outcome, note);
+        }
+    }
+
+    /// Books the one end of a slot. `tell` is asked only if the failure will be listed.
+    fn book(&mut self, slot: u64, now: Moment, end: &End<'_>, tell: impl FnOnce() -> (Option<Trace>, String)) {
+        let Some(due) = self.slots.due(slot) else {
+            return;
+        };
+        self.slots.end(slot, end.outcome.into());
+        self.in_flight -= 1;
+        self.fold.ended(end.outcome, end.by, now.at.0.saturating_sub(due.0), end.slow);
+        if end.outcome == Outcome::Ok {
+            return;
+        }
+        let lane = &self.spec.name;
+        self.fold.failure(end.outcome, || {
+            let (trace, note) = tell();
+            let note = note.chars().take(NOTE_MAX).collect();
+            let failure = Failure {
+                direct: false,
+                lane: lane.clone(),
+                due,
+                sent: None,
+                known: now.at,
+                phases: Phases::default(),
+                outcome: end.outcome,
+                status: None,
+                pod: None,
+                version: None,
+                connection: None,
+                note,
+            };
+            match trace {
+                None => failure,
+                Some(Trace { status, pod, version, sent, phases, connection }) => {
+                    Failure { sent, phases, status, pod, version, connection: Some(connection), ..failure }
+                }
+            }
+        });
+    }
+
+    fn tell_closed(&mut self, conn: &Conn, how: Ending, at: At) {
+        let lane = &self.spec.name;
+        self.fold.closed(|| Closed { lane: lane.clone(), at, how, connection: conn.connection(at) });
+    }
+}

@@ -1,0 +1,331 @@
+//! One lane in one worker: begins its slots when they are due and finds each a connection. How slots end is in `ends`.
+//!
+//! A `kept` lane stands for that many users, each with one connection. When all are busy, a slot waits for the next free one, and its
+//! latency runs from its intended start; when the target frees none before the slot's deadline, the slot has failed, although it was never
+//! written: a target that hangs on all its connections must not look healthy for want of requests. `Validity::waited` tells a lane
+//! with too few connections from a slow target.
+
+mod ends;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+use rustix::io::Errno;
+
+use super::attention::{Attended, Attention};
+use super::classify;
+use super::conn::{Conn, Owner, Step};
+use super::fold::{LaneFold, LaneReport, Totals};
+use super::mailbox::Target;
+use super::names::Names;
+use super::plan::LaneSpec;
+use super::pool::{Pool, Turn};
+use super::reactor::Ready;
+use super::slab::{Key, Slab};
+use super::slots::{Slots, Standing};
+use super::wires::{Moment, Wires};
+use crate::domain::outcome::Outcome;
+use crate::domain::pacing::Pacer;
+use crate::domain::time::At;
+use crate::domain::traffic::Mode;
+
+/// A slot that is begun later than this after its intended start, in microseconds, is not sent.
+pub(crate) const LATE: u64 = 100_000;
+
+/// Slots begun before the worker looks at its sockets again.
+const BURST: usize = 64;
+
+/// Which slots of a lane are a worker's: every `of`-th, from number `which` on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stride {
+    pub(crate) which: u64,
+    pub(crate) of: u64,
+}
+
+impl Stride {
+    /// The share of worker `which` of `workers` in a lane; nothing when the lane has too few connections to share.
+    pub(crate) fn new(spec: &LaneSpec, which: usize, workers: usize) -> Option<Self> {
+        let of = match spec.mode {
+            Mode::Fresh => workers,
+            Mode::Kept { connections } => workers.min(connections),
+        };
+        (which < of).then_some(Self { which: which as u64, of: of as u64 })
+    }
+
+    /// How many of the first `n` slots are this worker's; so with connections.
+    fn count(self, n: u64) -> u64 {
+        (n + self.of - 1 - self.which) / self.of
+    }
+}
+
+/// See the top of the file.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    index: usize,
+    spec: Arc<LaneSpec>,
+    stride: Stride,
+    pacer: Pacer,
+    /// Own slots begun.
+    begun: u64,
+    /// Own slots reported as due.
+    counted: u64,
+    stopped: bool,
+    target: Target,
+    addresses_used: usize,
+    slots: Slots,
+    pool: Option<Pool>,
+    /// Slots that wait for the target's address or a free connection; may hold some that have ended meanwhile.
+    waiting: VecDeque<u64>,
+    serving: bool,
+    /// Connections being opened, in the order of their deadlines; may hold some that stand or are gone.
+    connecting: VecDeque<(Attended, Key)>,
+    /// Connections that the other side is to close, in the order of their deadlines; may hold some that are gone.
+    parting: VecDeque<(At, Key)>,
+    in_flight: u64,
+    max_in_flight: u64,
+    opened: u64,
+    names: Names,
+    fold: LaneFold,
+}
+
+impl Lane {
+    /// The lane at `index` of the plan; its first slot is due at `start`. `latency` is an empty histogram.
+    pub(crate) fn new(index: usize, spec: Arc<LaneSpec>, pacer: Pacer, stride: Stride, latency: Histogram<u64>) -> Self {
+        let pool = match spec.mode {
+            Mode::Fresh => None,
+            Mode::Kept { connections } => Some(Pool::new(u32::try_from(stride.count(connections as u64)).unwrap_or(u32::MAX))),
+        };
+        Self {
+            index,
+            stride,
+            pacer,
+            begun: 0,
+            counted: 0,
+            stopped: false,
+            target: Target::of(&spec.endpoint),
+            addresses_used: 0,
+            slots: Slots::new(&spec.thresholds, spec.timeout),
+            pool,
+            waiting: VecDeque::new(),
+            serving: false,
+            connecting: VecDeque::new(),
+            parting: VecDeque::new(),
+            in_flight: 0,
+            max_in_flight: (spec.max_in_flight as u64).div_ceil(stride.of),
+            opened: 0,
+            names: Names::default(),
+            fold: LaneFold::new(spec.thresholds.len(), usize::try_from(stride.of).unwrap_or(1), latency),
+            spec,
+        }
+    }
+
+    /// Slots begun and not ended.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
+    /// Begins slots that are due. `true` when there are more of them.
+    pub(crate) fn begin_due(&mut self, wires: &mut Wires) -> bool {
+        for _ in 0..BURST {
+            let Some(due) = self.next_due().filter(|due| *due <= wires.clock.now()) else {
+                return false;
+            };
+            self.begun += 1;
+            self.begin(wires, due);
+        }
+        true
+    }
+
+    /// Changes the rate as of `at`. Everything due by now has been begun.
+    pub(crate) fn set_rate(&mut self, at: At, rate: f64) {
+        if let Some(pacer) = self.pacer.change(at, rate) {
+            self.pacer = pacer;
+        }
+    }
+
+    /// Changes where to connect to; what waited for it goes on.
+    pub(crate) fn set_target(&mut self, wires: &mut Wires, target: Target) {
+        self.target = target;
+        self.serve_waiting(wires);
+    }
+
+    /// Begins no more slots. Everything due by now has been begun.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Whether no slot will begin and none is open.
+    pub(crate) fn finished(&self) -> bool {
+        self.stopped && self.slots.all_ended()
+    }
+
+    /// When this lane must be attended to again.
+    pub(crate) fn next_wake(&mut self, conns: &Slab<Conn>, attention: &Attention) -> Option<At> {
+        while let Some((_, key)) = self.connecting.front()
+            && !conns.get(*key).is_some_and(Conn::is_connecting)
+        {
+            self.connecting.pop_front();
+        }
+        while let Some((_, key)) = self.parting.front()
+            && conns.get(*key).is_none()
+        {
+            self.parting.pop_front();
+        }
+        let reopen = self.pool.as_ref().filter(|_| !self.waiting.is_empty()).and_then(Pool::next_open);
+        let parting = self.parting.front().map(|(until, _)| *until);
+        [self.next_due(), self.next_deadline().map(|then| attention.clock(then)), reopen, parting].into_iter().flatten().min()
+    }
+
+    /// Reacts to the readiness of one of its connections.
+    pub(crate) fn react(&mut self, wires: &mut Wires, key: Key, ready: Ready) -> Step {
+        let now = wires.clock.now();
+        let Wires { conns, buffer, .. } = wires;
+        conns.get_mut(key).map_or(Step::Wait, |conn| conn.on_ready(ready, &self.spec, &mut self.names, buffer, now))
+    }
+
+    /// What became known before `end`, the end of a slice.
+    pub(crate) fn report(&mut self, end: At) -> LaneReport {
+        let due = if self.stopped { self.begun } else { self.stride.count(self.pacer.due_by(At(end.0.saturating_sub(1)))) };
+        self.fold.due(due.saturating_sub(self.counted));
+        self.counted = self.counted.max(due);
+        self.fold.take(self.slots.take_runs())
+    }
+
+    /// The whole time.
+    pub(crate) fn into_totals(self) -> Totals {
+        self.fold.into_totals()
+    }
+
+    fn next_due(&self) -> Option<At> {
+        (!self.stopped).then(|| self.pacer.due(self.stride.which + self.begun * self.stride.of))
+    }
+
+    /// The next deadline of an open slot or of a connection being opened.
+    fn next_deadline(&mut self) -> Option<Attended> {
+        let connect = self.connecting.front().map(|(deadline, _)| *deadline);
+        [self.slots.next_bound(), connect].into_iter().flatten().min()
+    }
+
+    fn begin(&mut self, wires: &mut Wires, due: At) {
+        let now = wires.moment();
+        let lag = now.at.0.saturating_sub(due.0);
+        let slot = self.slots.push(due, now.attended);
+        self.in_flight += 1;
+        self.fold.begun(lag);
+        if lag > LATE {
+            self.unsent(slot, now, Outcome::NotSent, || format!("late by {} ms", lag / 1_000));
+        } else if self.in_flight > self.max_in_flight {
+            let max = self.max_in_flight;
+            self.unsent(slot, now, Outcome::NotSent, || format!("{max} requests are in flight"));
+        } else {
+            self.waiting.push_back(slot);
+            self.serve_waiting(wires);
+            if self.pool.is_some() && self.slots.standing(slot) == Some(Standing::Waiting) {
+                self.fold.waited();
+            }
+        }
+    }
+
+    /// Finds connections for the slots that wait, the oldest first, as far as there are any.
+    fn serve_waiting(&mut self, wires: &mut Wires) {
+        // A request that ends while it is being sent comes back here; the outer loop goes on with the rest.
+        if !std::mem::replace(&mut self.serving, true) {
+            self.serve_in_turn(wires);
+            self.serving = false;
+        }
+    }
+
+    fn serve_in_turn(&mut self, wires: &mut Wires) {
+        while let Some(slot) = self.next_waiting() {
+            let now = wires.moment();
+            let place = match self.pool.as_mut().map(|pool| pool.turn(now.at)) {
+                None => None,
+                Some(Turn::Open(place)) => Some(place),
+                Some(Turn::Wait) => return,
+                Some(Turn::Use(key)) => {
+                    self.waiting.pop_front();
+                    self.send(wires, slot, key, now);
+                    continue;
+                }
+            };
+            match &self.target {
+                Target::At(addresses) => {
+                    let address = addresses.get(self.addresses_used % addresses.len().max(1)).copied();
+                    self.waiting.pop_front();
+                    self.open(wires, slot, place, address, now);
+                }
+                Target::Unknown => {
+                    self.give_back(place);
+                    return;
+                }
+                Target::Unresolved(why) => {
+                    let why = why.clone();
+                    self.give_back(place);
+                    self.waiting.pop_front();
+                    self.unsent(slot, now, Outcome::Dns, || why.to_string());
+                }
+            }
+        }
+    }
+
+    fn give_back(&mut self, place: Option<u32>) {
+        if let (Some(pool), Some(place)) = (&mut self.pool, place) {
+            pool.give_back(place);
+        }
+    }
+
+    /// The oldest slot that still waits.
+    fn next_waiting(&mut self) -> Option<u64> {
+        while let Some(slot) = self.waiting.front() {
+            if self.slots.standing(*slot) == Some(Standing::Waiting) {
+                return Some(*slot);
+            }
+            self.waiting.pop_front();
+        }
+        None
+    }
+
+    /// Puts a slot's request on an idle connection.
+    fn send(&mut self, wires: &mut Wires, slot: u64, key: Key, now: Moment) {
+        self.slots.on(slot, key);
+        self.fold.sent();
+        if let Some(conn) = wires.conns.get_mut(key) {
+            let step = conn.begin(&self.spec, slot, now.at);
+            self.on_step(wires, key, step, now);
+        }
+    }
+
+    /// Opens a connection for a slot.
+    fn open(&mut self, wires: &mut Wires, slot: u64, place: Option<u32>, to: Option<SocketAddr>, now: Moment) {
+        self.addresses_used = self.addresses_used.wrapping_add(1);
+        let owner = Owner { lane: self.index, place, id: self.stride.which + self.opened * self.stride.of };
+        self.opened += 1;
+        let key = wires.conns.next_key();
+        let opened = to.ok_or(Errno::DESTADDRREQ).and_then(|to| {
+            let conn = Conn::open(to, owner, slot, now.at)?;
+            wires.reactor.watch(conn.socket(), key)?;
+            Ok(conn)
+        });
+        match opened {
+            Ok(conn) => {
+                wires.conns.insert(conn);
+                self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key));
+                self.slots.on(slot, key);
+                self.fold.sent();
+                if let (Some(pool), Some(place)) = (&mut self.pool, place) {
+                    pool.opened(place, key);
+                }
+            }
+            Err(errno) => {
+                if let (Some(pool), Some(place)) = (&mut self.pool, place) {
+                    pool.lost(place);
+                }
+                let outcome = classify::connecting(errno);
+                self.unsent(slot, now, outcome, || format!("connect: {errno}"));
+                self.share_failure(now, outcome, &format!("connect: {errno}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What a worker is told from outside. Only the latest word on each thing counts, so nothing piles up.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use super::plan::Endpoint;
+use super::reactor::Bell;
+use crate::domain::time::At;
+
+/// Where a lane connects to, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The name is being resolved for the first time.
+    Unknown,
+    /// These addresses, in turn; never none.
+    At(Arc<[SocketAddr]>),
+    /// The name did not resolve.
+    Unresolved(Arc<str>),
+}
+
+impl Target {
+    /// What is known of an endpoint from the start.
+    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Address(address) => Self::At([*address].into()),
+            Endpoint::Name { .. } => Self::Unknown,
+        }
+    }
+}
+
+/// What a worker is to do, by lane of the plan.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    /// A new rate, and when it was asked for.
+    pub(crate) rates: Vec<Option<(At, f64)>>,
+    pub(crate) targets: Vec<Option<Target>>,
+    /// Begin no more slots, and end when the last one has.
+    pub(crate) stop: bool,
+    /// End now.
+    pub(crate) abort: bool,
+}
+
+/// A worker's mailbox.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    orders: Mutex<Orders>,
+    bell: Bell,
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> Result<Self, Errno> {
+        Ok(Self { orders: Mutex::default(), bell: Bell::new()? })
+    }
+
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Lane `lane` is to send `rate` slots a second as of `at`.
+    pub(crate) fn set_rate(&self, lane: usize, at: At, rate: f64) {
+        self.post(|orders| set(&mut orders.rates, lane, (at, rate)));
+    }
+
+    /// Lane `lane` is to connect to `target`.
+    pub(crate) fn set_target(&self, lane: usize, target: Target) {
+        self.post(|orders| set(&mut orders.targets, lane, target));
+    }
+
+    pub(crate) fn stop(&self) {
+        self.post(|orders| orders.stop = true);
+    }
+
+    pub(crate) fn abort(&self) {
+        self.post(|orders| orders.abort = true);
+    }
+
+    /// Everything posted since the last call.
+    pub(crate) fn take(&self) -> Orders {
+        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn post(&self, write: impl FnOnce(&mut Orders)) {
+        write(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        self.bell.ring();
+    }
+}
+
+fn set<T>(list: &mut Vec<Option<T>>, index: usize, value: T) {
+    if list.len() <= index {
+        list.resize_with(index + 1, || None);
+    }
+    list[index] = Some(value);
+}

@@ -1,0 +1,356 @@
+//! From a traffic plan to what the workers need: everything checked and prepared once, before the first slot.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Method, Uri};
+use thiserror::Error;
+
+use crate::domain::pacing::Pacer;
+use crate::domain::time::{At, micros};
+use crate::domain::traffic::{Expect, LanePlan, Micros, Mode, Name, RequestPlan, TrafficPlan};
+
+/// Slots a second that one process sends at most, whatever it is asked for.
+pub const RATE_CEILING: u32 = 200_000;
+
+const LANES_MAX: usize = 16;
+const CONNECTIONS_MAX: usize = 100_000;
+const THRESHOLDS_MAX: usize = 8;
+const TIMEOUT_MAX: Micros = 600_000_000;
+const BODY_MAX: usize = 1 << 30;
+
+/// Why a traffic plan is refused.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("lane `{lane}`: {why}")]
+pub struct LaneError {
+    /// The lane.
+    pub lane: Name,
+    /// What is wrong with it.
+    pub why: Unfit,
+}
+
+/// What is wrong with a lane.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum Unfit {
+    /// No schedule can be made of it.
+    #[error("a rate of {0} slots a second is no rate")]
+    Rate(f64),
+    /// Another lane has the same name.
+    #[error("the name is taken by another lane")]
+    Name,
+    /// The URL cannot be parsed, or has no host.
+    #[error("`{0}` is no URL of the form http://host:port/path")]
+    Url(String),
+    /// A scheme that this driver does not speak.
+    #[error("`{0}`: only http:// is supported")]
+    Scheme(String),
+    /// A method that is none, or that would turn the connection into something else.
+    #[error("`{0}` is no request method that can be sent")]
+    Method(String),
+    /// A header that is malformed, or that the driver itself must set.
+    #[error("the header `{0}` cannot be set")]
+    Header(String),
+    /// A number out of range.
+    #[error("{what} must be between {min} and {max}")]
+    Range {
+        /// Which number.
+        what: &'static str,
+        /// Its least value.
+        min: u64,
+        /// Its greatest value.
+        max: u64,
+    },
+    /// Thresholds out of order.
+    #[error("the latency thresholds must ascend")]
+    Thresholds,
+    /// A range of statuses that contains none.
+    #[error("the wanted statuses {0}-{1} are no range within 200-599")]
+    Status(u16, u16),
+}
+
+/// A lane, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct LaneSpec {
+    pub(crate) name: Name,
+    pub(crate) mode: Mode,
+    pub(crate) rate: f64,
+    pub(crate) start: At,
+    pub(crate) endpoint: Endpoint,
+    /// The bytes of every request of this lane.
+    pub(crate) request: Vec<u8>,
+    /// The method is HEAD.
+    pub(crate) bodiless: bool,
+    pub(crate) expect: Expect,
+    pub(crate) timeout: Micros,
+    pub(crate) connect_timeout: Micros,
+    pub(crate) thresholds: Vec<Micros>,
+    pub(crate) max_in_flight: usize,
+}
+
+/// Where a lane connects to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Endpoint {
+    /// An address: nothing to resolve.
+    Address(SocketAddr),
+    /// A name, resolved again and again while the lane runs.
+    Name { host: String, port: u16 },
+}
+
+impl LaneSpec {
+    /// Checks and prepares one lane.
+    pub(crate) fn new(plan: &LanePlan, run_id: &str) -> Result<Self, Unfit> {
+        if Pacer::constant(At::ZERO, plan.rate).is_none() {
+            return Err(Unfit::Rate(plan.rate));
+        }
+        let max_in_flight = ranged("max_in_flight", plan.max_in_flight, 1, 10_000_000)?;
+        if let Mode::Kept { connections } = plan.mode {
+            ranged("connections", connections, 1, CONNECTIONS_MAX)?;
+        }
+        ranged("max_body", plan.expect.max_body, 1, BODY_MAX)?;
+        ranged("the number of thresholds", plan.thresholds.len(), 0, THRESHOLDS_MAX)?;
+        if plan.thresholds.first() == Some(&0) || !plan.thresholds.is_sorted_by(|a, b| a < b) {
+            return Err(Unfit::Thresholds);
+        }
+        if let Some((from, to)) = plan.expect.status.iter().find(|(from, to)| *from < 200 || *to > 599 || from > to) {
+            return Err(Unfit::Status(*from, *to));
+        }
+        let uri = parse_url(&plan.request.url)?;
+        let method = parse_method(&plan.request.method)?;
+        Ok(Self {
+            name: plan.name.clone(),
+            mode: plan.mode,
+            rate: plan.rate,
+            start: plan.start,
+            endpoint: endpoint(&uri, plan.request.connect_to.as_deref())?,
+            request: request_bytes(&uri, &method, &plan.request, plan.mode, run_id)?,
+            bodiless: method == Method::HEAD,
+            expect: plan.expect.clone(),
+            timeout: ranged("timeout", micros(plan.timeout), 1_000, TIMEOUT_MAX)?,
+            connect_timeout: ranged("connect_timeout", micros(plan.connect_timeout), 1_000, TIMEOUT_MAX)?,
+            thresholds: plan.thresholds.clone(),
+            max_in_flight,
+        })
+    }
+}
+
+/// Checks and prepares all lanes of a plan.
+pub(crate) fn lanes(plan: &TrafficPlan) -> Result<Vec<LaneSpec>, super::StartError> {
+    if plan.lanes.is_empty() || plan.lanes.len() > LANES_MAX {
+        return Err(super::StartError::Lanes { given: plan.lanes.len(), max: LANES_MAX });
+    }
+    let mut specs: Vec<LaneSpec> = Vec::new();
+    for lane in &plan.lanes {
+        let unfit = |why| LaneError { lane: lane.name.clone(), why };
+        if specs.iter().any(|spec| spec.name == lane.name) {
+            return Err(unfit(Unfit::Name).into());
+        }
+        specs.push(LaneSpec::new(lane, &plan.run_id).map_err(unfit)?);
+    }
+    Ok(specs)
+}
+
+fn ranged<T: Copy + TryInto<u64>>(what: &'static str, value: T, min: u64, max: impl TryInto<u64>) -> Result<T, Unfit> {
+    let max = max.try_into().unwrap_or(u64::MAX);
+    let within = value.try_into().is_ok_and(|v| (min..=max).contains(&v));
+    if within { Ok(value) } else { Err(Unfit::Range { what, min, max }) }
+}
+
+fn parse_url(url: &str) -> Result<Uri, Unfit> {
+    let uri: Uri = url.parse().map_err(|_| Unfit::Url(url.into()))?;
+    match (uri.scheme(), uri.host()) {
+        (Some(scheme), Some(host)) if *scheme == Scheme::HTTP && !host.is_empty() => Ok(uri),
+        (Some(scheme), _) if *scheme != Scheme::HTTP => Err(Unfit::Scheme(url.into())),
+        _ => Err(Unfit::Url(url.into())),
+    }
+}
+
+fn parse_method(method: &str) -> Result<Method, Unfit> {
+    let parsed = Method::from_bytes(method.as_bytes()).ok().filter(|m| *m != Method::CONNECT);
+    parsed.ok_or_else(|| Unfit::Method(method.into()))
+}
+
+fn endpoint(uri: &Uri, connect_to: Option<&str>) -> Result<Endpoint, Unfit> {
+    let (host, port) = match connect_to {
+        None => (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)),
+        Some(to) => {
+            let split = to.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+            split.filter(|(host, _)| !host.is_empty()).ok_or_else(|| Unfit::Url(to.into()))?
+        }
+    };
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    Ok(match bare.parse() {
+        Ok(ip) => Endpoint::Address(SocketAddr::new(ip, port)),
+        Err(_) => Endpoint::Name { host: bare.into(), port },
+    })
+}
+
+fn request_bytes(uri: &Uri, method: &Method, plan: &RequestPlan, mode: Mode, run_id: &str) -> Result<Vec<u8>, Unfit> {
+    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    let mut set = |name: &str, value: &str| -> Result<(), Unfit> {
+        let bad = || Unfit::Header(name.into());
+        let (name, value) = (name.parse::<HeaderName>().map_err(|_| bad())?, value.parse().map_err(|_| bad())?);
+        headers.retain(|(other, _)| *other != name);
+        headers.push((name, value));
+        Ok(())
+    };
+    set("host", uri.authority().map_or("", |a| a.as_str().rsplit('@').next().unwrap_or_default()))?;
+    set("user-agent", &format!("verifier/{} (+run {run_id})", env!("CARGO_PKG_VERSION")))?;
+    set("accept", "*/*")?;
+    for (name, value) in &plan.headers {
+        // These decide where a message ends and what becomes of the connection: the lane's mode does.
+        if ["connection", "content-length", "transfer-encoding", "upgrade", "expect", "te"]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own))
+        {
+            return Err(Unfit::Header(name.clone()));
+        }
+        set(name, value)?;
+    }
+    set("x-verifier-run", run_id)?;
+    if mode == Mode::Fresh {
+        set("connection", "close")?;
+    }
+    if [Method::POST, Method::PUT, Method::PATCH].contains(method) {
+        set("content-length", "0")?;
+    }
+    let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let mut bytes = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
+    for (name, value) in &headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    Ok(bytes)
+}
+
+/// Slots a second promised to the running drivers of this process.
+static PROMISED: AtomicU64 = AtomicU64::new(0);
+
+/// A driver's share of the process's ceiling; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Share(u64);
+
+impl Share {
+    /// Nothing yet.
+    pub(crate) fn none() -> Self {
+        Self(0)
+    }
+
+    /// Asks for `rate` slots a second in place of what was promised before. `false`, and no change, when that is too much.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, which is above the ceiling")]
+    pub(crate) fn resize(&mut self, rate: f64) -> bool {
+        let wanted = rate.ceil() as u64;
+        let grant = |promised: u64| {
+            let all = (promised - self.0).saturating_add(wanted);
+            (all <= u64::from(RATE_CEILING) || wanted <= self.0).then_some(all)
+        };
+        let granted = PROMISED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grant).is_ok();
+        if granted {
+            self.0 = wanted;
+        }
+        granted
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        PROMISED.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn plan(url: &str) -> LanePlan {
+        LanePlan {
+            name: "fresh".into(),
+            mode: Mode::Fresh,
+            rate: 10.0,
+            start: At::ZERO,
+            request: RequestPlan { url: url.into(), connect_to: None, method: "GET".into(), headers: [].into() },
+            expect: Expect::default(),
+            timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(1),
+            max_in_flight: 100,
+            thresholds: vec![],
+        }
+    }
+
+    fn spec(url: &str) -> Result<LaneSpec, Unfit> {
+        LaneSpec::new(&plan(url), "r1")
+    }
+
+    fn text(plan: &LanePlan) -> String {
+        String::from_utf8(LaneSpec::new(plan, "r1").unwrap().request).unwrap()
+    }
+
+    #[test]
+    fn a_request_says_who_sends_it_and_for_which_run() {
+        let agent = concat!("user-agent: verifier/", env!("CARGO_PKG_VERSION"), " (+run r1)\r\naccept: */*\r\n");
+        let fresh =
+            format!("GET /a?b=c HTTP/1.1\r\nhost: shop.example:81\r\n{agent}x-verifier-run: r1\r\nconnection: close\r\n\r\n");
+        assert_eq!(text(&plan("http://shop.example:81/a?b=c")), fresh);
+        let mut kept = LanePlan { mode: Mode::Kept { connections: 3 }, ..plan("http://shop.example") };
+        kept.request.method = "POST".into();
+        kept.request.headers = [("Host".to_owned(), "other".to_owned())].into();
+        let post = format!("POST / HTTP/1.1\r\n{agent}host: other\r\nx-verifier-run: r1\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(text(&kept), post);
+    }
+
+    #[test]
+    fn addresses_need_no_resolver_and_connect_to_wins_over_the_url() {
+        let name = |host: &str, port| Endpoint::Name { host: host.into(), port };
+        assert_eq!(spec("http://127.0.0.7:81/").unwrap().endpoint, Endpoint::Address("127.0.0.7:81".parse().unwrap()));
+        assert_eq!(spec("http://[::1]/").unwrap().endpoint, Endpoint::Address("[::1]:80".parse().unwrap()));
+        assert_eq!(spec("http://shop.example/").unwrap().endpoint, name("shop.example", 80));
+        for (to, expected) in [("10.0.0.1:8", Endpoint::Address("10.0.0.1:8".parse().unwrap())), ("lb:8", name("lb", 8))] {
+            let mut plan = plan("http://shop.example/");
+            plan.request.connect_to = Some(to.into());
+            assert_eq!(LaneSpec::new(&plan, "r").unwrap().endpoint, expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_with_its_reason() {
+        assert_eq!(spec("https://a/").unwrap_err(), Unfit::Scheme("https://a/".into()));
+        for url in ["", "/path", "a b", "http:///x"] {
+            assert_eq!(spec(url).unwrap_err(), Unfit::Url(url.into()));
+        }
+        let refused = |change: fn(&mut LanePlan)| {
+            let mut plan = plan("http://a/");
+            change(&mut plan);
+            LaneSpec::new(&plan, "r").unwrap_err().to_string()
+        };
+        assert_eq!(refused(|p| p.rate = 0.0), "a rate of 0 slots a second is no rate");
+        assert_eq!(refused(|p| p.request.method = "CONNECT".into()), "`CONNECT` is no request method that can be sent");
+        assert_eq!(refused(|p| p.request.headers = [("TE".into(), "x".into())].into()), "the header `TE` cannot be set");
+        assert_eq!(refused(|p| p.request.headers = [("a".into(), "b\r\nc: d".into())].into()), "the header `a` cannot be set");
+        assert_eq!(
+            refused(|p| p.request.connect_to = Some("noport".into())),
+            "`noport` is no URL of the form http://host:port/path"
+        );
+        assert_eq!(refused(|p| p.mode = Mode::Kept { connections: 0 }), "connections must be between 1 and 100000");
+        assert_eq!(refused(|p| p.timeout = Duration::ZERO), "timeout must be between 1000 and 600000000");
+        assert_eq!(refused(|p| p.thresholds = vec![5, 5]), "the latency thresholds must ascend");
+        assert_eq!(refused(|p| p.expect.status = vec![(200, 199)]), "the wanted statuses 200-199 are no range within 200-599");
+        assert_eq!(LaneSpec::new(&plan("http://a/"), "r\n").unwrap_err(), Unfit::Header("user-agent".into()));
+    }
+
+    #[test]
+    fn the_process_has_one_ceiling_for_all_its_drivers() {
+        let (mut a, mut b) = (Share::none(), Share::none());
+        assert!(!a.resize(200_001.0));
+        assert!(a.resize(150_000.0));
+        assert!(!b.resize(50_001.0));
+        assert!(b.resize(100.5));
+        assert!(a.resize(1_000.0), "less is always granted");
+        drop(a);
+        assert!(b.resize(120_000.0));
+    }
+}
