@@ -1,3 +1,5 @@
 //! The half of the sandbox that has sockets and processes.
 
+pub mod keeper;
+mod proc;
 pub mod world;
