@@ -206,6 +206,7 @@ async fn no_process_outlives_a_node_that_was_killed() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "its line of communication")]
 #[ignore = "is started by no_process_outlives_a_node_that_was_killed, and killed"]
 async fn a_node_to_be_killed() {
     let mark = std::env::var("NODE_TO_BE_KILLED").expect("to be started by another test");

@@ -1,4 +1,5 @@
 //! The sandbox's node with real processes, addresses and time.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod keeper;
 
