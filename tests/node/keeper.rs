@@ -217,6 +217,6 @@ async fn a_node_to_be_killed() {
         lab.wrote(id, "ready").await;
     }
     println!("ready {} {}", lab.keeper.pid().unwrap(), mains.map(|m| m.to_string()).join(" "));
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     panic!("nobody killed this node");
 }

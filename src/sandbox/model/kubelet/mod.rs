@@ -1,6 +1,7 @@
 //! What a kubelet decides, without doing any of it: a state machine per pod that is told what happened and the time, and says what
 //! to do. `wire::node` does it.
 
+pub mod addresses;
 mod backoff;
 mod conditions;
 mod container;
