@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod keeper;
+mod pods;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -11,8 +11,6 @@ pub(crate) struct Process {
     pub(crate) zombie: bool,
     /// CPU time of the process and of its children that have ended, in clock ticks.
     pub(crate) ticks: u64,
-    /// Resident memory, in pages.
-    pub(crate) pages: u64,
 }
 
 /// All processes there are now. Those that end while we look may be missing.
@@ -39,7 +37,6 @@ fn parse(stat: &str) -> Option<Process> {
         group: i32::try_from(number(5)?).ok()?,
         zombie: matches!(*fields.first()?, "Z" | "X"),
         ticks: u64::try_from(ticks).unwrap_or(0),
-        pages: u64::try_from(number(24)?).unwrap_or(0),
     })
 }
 
@@ -58,6 +55,33 @@ pub(crate) fn descendants(root: i32) -> Vec<i32> {
         }
     }
     found
+}
+
+/// What a process and its descendants use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// CPU time, in clock ticks.
+    pub(crate) ticks: u64,
+    /// Memory of their own.
+    pub(crate) bytes: u64,
+}
+
+/// Adds up what a process and its descendants use.
+pub(crate) fn usage_of_tree(root: i32) -> Usage {
+    let mut usage = Usage::default();
+    for pid in std::iter::once(root).chain(descendants(root)) {
+        usage.ticks += process(pid).map_or(0, |p| p.ticks);
+        usage.bytes += own_bytes(pid);
+    }
+    usage
+}
+
+/// The memory of a process that is not a part of some file: what a memory limit is about.
+pub(crate) fn own_bytes(pid: i32) -> u64 {
+    let Ok(statm) = fs::read_to_string(format!("/proc/{pid}/statm")) else { return 0 };
+    let mut pages = statm.split_ascii_whitespace().skip(1).map_while(|p| p.parse::<u64>().ok());
+    let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+    resident.saturating_sub(shared) * rustix::param::page_size() as u64
 }
 
 /// The children of all threads of a process.
@@ -92,7 +116,7 @@ mod tests {
     #[test]
     fn a_stat_line_is_read_whatever_the_name_of_the_process() {
         let line = "42 (a) b (c)) S 7 40 40 0 -1 4194560 90 0 0 0 11 5 3 2 20 0 1 0 990 8192 77 18446744073709551615 1 1 0 0";
-        let expected = Process { pid: 42, parent: 7, group: 40, zombie: false, ticks: 21, pages: 77 };
+        let expected = Process { pid: 42, parent: 7, group: 40, zombie: false, ticks: 21 };
         assert_eq!(parse(line), Some(expected));
         assert_eq!((parse(""), parse("1 (x"), parse("1 (x) S 1")), (None, None, None));
     }
@@ -102,7 +126,7 @@ mod tests {
         let me = i32::try_from(std::process::id()).unwrap();
         let found = processes().into_iter().find(|p| p.pid == me).unwrap();
         assert_eq!(found.parent, rustix::process::getppid().unwrap().as_raw_pid());
-        assert!(found.pages > 0 && !found.zombie, "{found:?}");
+        assert!(!found.zombie && own_bytes(me) > 0 && usage_of_tree(me).bytes > 0, "{found:?}");
         assert!(descendants(found.parent).contains(&me));
     }
 }

@@ -12,6 +12,9 @@ use super::stop::{Next, Stop};
 use crate::sandbox::model::object::{self, Key, Now, Object, resource};
 use crate::sandbox::model::write::{EventType, Write};
 
+/// The API takes no longer messages in events, in bytes.
+const EVENT_LIMIT: usize = 1024;
+
 /// The state machine of one pod.
 #[derive(Debug)]
 pub struct Machine {
@@ -288,7 +291,8 @@ impl Machine {
         Key::of(resource::PODS, &self.object)
     }
 
-    pub(super) fn event(&mut self, kind: EventType, reason: &'static str, message: String) {
+    pub(super) fn event(&mut self, kind: EventType, reason: &'static str, mut message: String) {
+        message.truncate(message.floor_char_boundary(EVENT_LIMIT));
         self.out.push(Action::Write(Write::Event { about: self.key(), kind, reason, message, by: "kubelet" }));
     }
 }

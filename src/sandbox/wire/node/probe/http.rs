@@ -99,7 +99,9 @@ async fn one(target: &Target, headers: &[(String, String)], purpose: Purpose) ->
     let connected = TcpStream::connect((target.host.as_str(), target.port)).await;
     let stream = connected.map_err(|source| GetError::Connect { address, source })?;
     if target.tls {
-        exchange(tls::client(stream, &target.host).await.map_err(GetError::Tls)?, request).await
+        // Large, and rarely used.
+        let secure = Box::pin(tls::client(stream, &target.host)).await.map_err(GetError::Tls)?;
+        Box::pin(exchange(secure, request)).await
     } else {
         exchange(stream, request).await
     }

@@ -43,11 +43,11 @@ async fn against(get: impl Fn(u16) -> HttpGet, answers: &[&str]) -> (ProbeResult
         asked
     };
     let get = get(port);
-    together(http(&get, LOCAL, LIMIT), serve).await
+    Box::pin(together(http(&get, LOCAL, LIMIT), serve)).await
 }
 
 async fn together<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
-    tokio::time::timeout(LIMIT, futures_util::future::join(a, b)).await.unwrap()
+    tokio::time::timeout(LIMIT, Box::pin(futures_util::future::join(a, b))).await.unwrap()
 }
 
 #[tokio::test]
@@ -143,5 +143,5 @@ async fn over_tls_any_certificate_will_do() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     };
     let get = HttpGet { tls: true, ..ask(port, "/") };
-    assert_eq!(together(http(&get, LOCAL, LIMIT), serve).await.0, ProbeResult::Success);
+    assert_eq!(Box::pin(together(http(&get, LOCAL, LIMIT), serve)).await.0, ProbeResult::Success);
 }
