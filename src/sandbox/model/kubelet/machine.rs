@@ -130,13 +130,13 @@ impl Machine {
                 self.conditions.keep_foreign(&self.object);
                 if object::is_deleting(&self.object) && self.ending.is_none() {
                     let grace = self.object["metadata"]["deletionGracePeriodSeconds"].as_i64();
-                    self.begin_ending(grace.unwrap_or(self.plan.grace));
+                    self.begin_ending(grace.unwrap_or(self.plan.grace), now);
                 }
             }
             Input::Removed => {
                 self.removed = true;
                 if self.ending.is_none() {
-                    self.begin_ending(self.plan.grace);
+                    self.begin_ending(self.plan.grace, now);
                 }
             }
             Input::Pulled(container, pull) => self.pulled(container, pull, now),
@@ -149,8 +149,9 @@ impl Machine {
         }
     }
 
-    fn begin_ending(&mut self, grace: i64) {
-        self.ending = Some(grace.max(1));
+    fn begin_ending(&mut self, grace: i64, now: Now) {
+        let grace = grace.max(1);
+        self.ending = Some(grace);
         for container in &mut self.containers {
             if matches!(container.state, State::Pulling) {
                 container.state = State::Idle;
@@ -161,6 +162,9 @@ impl Machine {
             }
             if let Some(process) = container.process_mut() {
                 process.end_restarting_probes();
+                if let Some(stop) = &mut process.stop {
+                    stop.restart_grace(grace, now);
+                }
             }
         }
     }

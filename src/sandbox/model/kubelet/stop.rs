@@ -39,6 +39,15 @@ impl Stop {
         Self { step, grace, since: now }
     }
 
+    /// The pod is being deleted, and with it this container that was being stopped anyway: the current step goes on, with the grace
+    /// period of the deletion.
+    pub(super) fn restart_grace(&mut self, grace: i64, now: Now) {
+        if self.step != Step::Kill {
+            self.since = now;
+            self.grace = if self.step == Step::Term { grace.max(MINIMUM) } else { grace };
+        }
+    }
+
     /// Is the hook still running, as far as we care?
     pub(super) fn in_pre_stop(&self) -> bool {
         self.step == Step::PreStop
@@ -112,6 +121,19 @@ mod tests {
         assert_eq!((stop.advance(true, at(5_000)), stop.wake()), (Next::Term, Some(at(7_000))));
         stop.pre_stop_done(at(5_500));
         assert_eq!(stop.advance(true, at(7_000)), Next::Kill);
+    }
+
+    #[test]
+    fn a_deletion_gives_a_stop_under_way_its_own_grace_period() {
+        let mut stop = Stop::begin(30, true, at(0));
+        stop.restart_grace(5, at(1_000));
+        assert_eq!((stop.advance(true, at(1_000)), stop.wake()), (Next::Nothing, Some(at(6_000))));
+        stop.pre_stop_done(at(2_000));
+        assert_eq!((stop.advance(true, at(2_000)), stop.wake()), (Next::Term, Some(at(6_000))));
+        stop.restart_grace(1, at(3_000));
+        assert_eq!((stop.advance(true, at(4_999)), stop.advance(true, at(5_000))), (Next::Nothing, Next::Kill));
+        stop.restart_grace(30, at(5_500));
+        assert_eq!(stop.wake(), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod ending;
 mod order;
 mod probes;
+mod random;
 mod restarts;
 mod status;
 
@@ -113,6 +114,14 @@ impl Lab {
             };
             self.now = next;
             let input = if agenda == Some(next) { self.agenda.pop_first().unwrap().1 } else { Input::Tick };
+            let is_up = |machine: &Machine, run: &Run| machine.running().any(|r| r == *run);
+            match &input {
+                Input::Exited(run, _) if is_up(&self.machine, run) => {
+                    self.note(format!("exit {}/{}", self.name(run.container), run.attempt))
+                }
+                Input::Started(run) => self.note(format!("up {}/{}", self.name(run.container), run.attempt)),
+                _ => {}
+            }
             let actions = self.machine.handle(input, at(next));
             for action in actions {
                 self.carry_out(action);
