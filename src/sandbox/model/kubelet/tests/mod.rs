@@ -117,7 +117,7 @@ impl Lab {
             let is_up = |machine: &Machine, run: &Run| machine.running().any(|r| r == *run);
             match &input {
                 Input::Exited(run, _) if is_up(&self.machine, run) => {
-                    self.note(format!("exit {}/{}", self.name(run.container), run.attempt))
+                    self.note(format!("exit {}/{}", self.name(run.container), run.attempt));
                 }
                 Input::Started(run) => self.note(format!("up {}/{}", self.name(run.container), run.attempt)),
                 _ => {}
