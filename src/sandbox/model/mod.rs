@@ -1,5 +1,6 @@
 //! The pure half of the sandbox: objects, their rules, and controllers that are stepped by `now`. No I/O, no clock, no global RNG.
 
+pub mod kubelet;
 pub mod object;
 pub mod store;
 pub mod write;

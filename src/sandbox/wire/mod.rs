@@ -1,3 +1,6 @@
 //! The half of the sandbox that has sockets and processes.
 
+pub mod keeper;
+pub mod node;
+mod proc;
 pub mod world;
