@@ -137,7 +137,6 @@ fn by_time(failure: &Failure, rollout: &Rollout) -> Attribution {
     let leaving: Vec<&PodLife> = all().filter(|p| is_leaving(p, failure)).collect();
     let suspects = if leaving.is_empty() { all().filter(|p| is_fresh(p, at)).collect() } else { leaving };
     match suspects.as_slice() {
-        [] => Attribution::UNKNOWN,
         [only] => of_life(only, at, How::Time),
         [first, rest @ ..] if rest.iter().all(|p| p.state.revision == first.state.revision) => Attribution {
             pod: None,

@@ -41,11 +41,7 @@ pub struct Profile {
 }
 
 /// Measures the profile from what pods answered and what failed because of them.
-pub fn profile<'a>(
-    rollout: &'a Rollout,
-    tally: &Tally,
-    failures: impl Iterator<Item = (&'a Failure, &'a Attribution)> + Clone,
-) -> Profile {
+pub fn profile<'a>(rollout: &'a Rollout, tally: &Tally, failures: &[(&'a Failure, Attribution)]) -> Profile {
     let mut leavers: Vec<&PodLife> =
         rollout.gone().chain(rollout.pods()).filter(|p| p.terminating.is_some() && p.ready.is_some()).collect();
     leavers.sort_by_key(|p| (p.terminating, p.state.name.clone()));
@@ -55,7 +51,7 @@ pub fn profile<'a>(
             let told = life.terminating?;
             let name = &life.state.name;
             let answered = tally.pods().get(name).map(|p| p.last);
-            let failed = failures.clone().filter(|(f, a)| a.pod.as_ref() == Some(name) && f.due >= told).map(|(f, _)| f.due).max();
+            let failed = failures.iter().filter(|(f, a)| a.pod.as_ref() == Some(name) && f.due >= told).map(|(f, _)| f.due).max();
             let last_request = answered.max(failed).filter(|at| *at > told);
             Some(Departure {
                 pod: name.clone(),
@@ -104,7 +100,7 @@ mod tests {
         let part = Part { pod: Some(name("o1")), counts, ..Part::default() };
         t.slice(&Slice { lane: name("fresh"), end: at(6_200), due: 3, parts: vec![part], lag_max: 0 });
 
-        let p = profile(&r, &t, std::iter::empty());
+        let p = profile(&r, &t, &[]);
         assert_eq!((p.slowest_removal, p.slowest_last_request), (Duration::from_millis(40), Duration::from_millis(1_200)));
 
         let failure = Failure {
@@ -122,7 +118,7 @@ mod tests {
             note: String::new(),
         };
         let attribution = attribute(&failure, &r, &PodLanes::default());
-        let p = profile(&r, &t, [(&failure, &attribution)].into_iter());
+        let p = profile(&r, &t, &[(&failure, attribution)]);
         assert_eq!(p.slowest_last_request, Duration::from_millis(2_100));
         assert_eq!(p.departures[0].removed, Some(at(5_040)));
     }
