@@ -67,7 +67,7 @@ impl VirtualNode {
         let mut step = Step::default();
         self.pods.update(store, version);
         let mut lives = BTreeMap::new();
-        for pod in self.pods.iter().filter(|p| p.node() == self.name) {
+        for pod in self.pods.all().iter().filter(|p| p.node() == self.name) {
             let (uid, mut life) = self.lives.remove_entry(&pod.meta.uid).unwrap_or_else(|| {
                 self.addresses += 1;
                 let address =
@@ -102,7 +102,9 @@ impl Life {
         let ready = self.behavior.ready.map(|delay| running + delay);
         let reached = |at: Now| at <= now;
         let next = [Some(running), ready].into_iter().flatten().find(|at| !reached(*at));
-        next.into_iter().for_each(|at| step.wake_at(at));
+        if let Some(next) = next {
+            step.wake_at(next);
+        }
         let phase = if reached(running) { Phase::Running } else { Phase::Pending };
         let containers_ready = ready.is_some_and(reached);
         let is_ready = containers_ready && gates(pod).all(|gate| is_true(pod, gate));

@@ -42,6 +42,21 @@ pub fn replace(conditions: &mut Vec<Value>, mut condition: Value) {
     conditions.push(condition);
 }
 
+/// Puts a condition exactly where the old one of its type is, or at the end. The transition time moves only with the status. `true` when
+/// anything but that time changed.
+pub fn put(conditions: &mut Vec<Value>, mut condition: Value) -> bool {
+    let Some(old) = conditions.iter_mut().find(|c| c["type"] == condition["type"]) else {
+        conditions.push(condition);
+        return true;
+    };
+    if old["status"] == condition["status"] {
+        condition["lastTransitionTime"] = old["lastTransitionTime"].clone();
+    }
+    let changed = *old != condition;
+    *old = condition;
+    changed
+}
+
 /// Takes the condition of a type away.
 pub fn remove(conditions: &mut Vec<Value>, kind: &str) {
     conditions.retain(|c| c["type"] != kind);

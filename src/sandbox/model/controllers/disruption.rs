@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
+use super::conditions;
 use super::queue::Queue;
 use super::selector::Selector;
 use super::view::meta::{count, if_version, version};
@@ -25,7 +26,7 @@ const FIELDS: [&str; 7] =
 /// Brings the status of every budget up to date.
 pub fn step(view: &View, queue: &mut Queue, now: Now) -> Step {
     let mut out = Step::default();
-    for budget in view.budgets.iter().map(|b| &b.0) {
+    for budget in view.budgets.all().iter().map(|b| &b.0) {
         // In this version of the API an empty selector means every pod of the namespace.
         let namespace = object::namespace(budget);
         let pods: Vec<&Pod> = match Selector::read(&budget["spec"]["selector"]) {
@@ -38,7 +39,7 @@ pub fn step(view: &View, queue: &mut Queue, now: Now) -> Step {
         let inputs = digest((version(budget), versions, &scales));
         queue.sync(object::uid(budget), inputs, now, &mut out, || sync(budget, &pods, &scales, now));
     }
-    queue.bound(view.budgets.iter().len());
+    queue.bound(view.budgets.all().len());
     out
 }
 
@@ -100,7 +101,7 @@ fn sync(budget: &Object, pods: &[&Pod], scales: &Result<BTreeMap<String, i64>, S
     }
     status.insert("observedGeneration".into(), generation.into());
     let (value, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
-    status.insert("conditions".into(), conditions(budget, value, reason, "", generation, now));
+    status.insert("conditions".into(), condition(budget, value, reason, "", generation, now));
     if let Some(patch) = status_patch(budget, &FIELDS, status) {
         let key = Key::of(resource::POD_DISRUPTION_BUDGETS, budget);
         step.writes.push(Write::PatchStatus { key, if_version: if_version(budget), patch });
@@ -131,7 +132,7 @@ fn fail(budget: &Object, message: &str, now: Now, step: &mut Step) {
     let observed = budget["status"]["observedGeneration"].as_i64().unwrap_or(0);
     let mut status = Map::new();
     status.insert("disruptionsAllowed".into(), 0.into());
-    status.insert("conditions".into(), conditions(budget, "False", "SyncFailed", message, observed, now));
+    status.insert("conditions".into(), condition(budget, "False", "SyncFailed", message, observed, now));
     if let Some(patch) = status_patch(budget, &[], status) {
         let key = Key::of(resource::POD_DISRUPTION_BUDGETS, budget);
         step.writes.push(Write::PatchStatus { key, if_version: if_version(budget), patch });
@@ -140,18 +141,13 @@ fn fail(budget: &Object, message: &str, now: Now, step: &mut Step) {
     }
 }
 
-fn conditions(budget: &Object, status: &str, reason: &str, message: &str, generation: i64, now: Now) -> Value {
+fn condition(budget: &Object, status: &str, reason: &str, message: &str, generation: i64, now: Now) -> Value {
     let mut all = budget["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let old = all.iter_mut().find(|c| c["type"] == "DisruptionAllowed");
-    let since = old.as_ref().filter(|o| o["status"] == status).map_or_else(|| time(now), |o| o["lastTransitionTime"].clone());
     let condition = json!({
-        "type": "DisruptionAllowed", "status": status, "observedGeneration": generation, "lastTransitionTime": since,
+        "type": "DisruptionAllowed", "status": status, "observedGeneration": generation, "lastTransitionTime": time(now),
         "reason": reason, "message": message,
     });
-    match old {
-        Some(old) => *old = condition,
-        None => all.push(condition),
-    }
+    conditions::put(&mut all, condition);
     all.into()
 }
 

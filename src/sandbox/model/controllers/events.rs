@@ -14,7 +14,7 @@ const PERIOD: TimeDelta = TimeDelta::minutes(1);
 /// Deletes the events whose time is up.
 pub fn step(view: &View, now: Now) -> Step {
     let mut step = Step::default();
-    let events = view.events.iter().map(|e| &e.0);
+    let events = view.events.all().iter().map(|e| &e.0);
     step.writes.extend(events.filter(|e| last(e).is_none_or(|at| at + LIFETIME <= now)).map(|event| Write::Delete {
         key: Key::of(resource::EVENTS, event),
         uid: Some(object::uid(event).to_owned()),

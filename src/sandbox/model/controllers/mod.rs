@@ -21,6 +21,8 @@ pub mod scheduler;
 pub mod selector;
 pub mod settle;
 #[cfg(test)]
+mod settle_tests;
+#[cfg(test)]
 mod testing;
 pub mod view;
 

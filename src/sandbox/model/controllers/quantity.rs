@@ -31,13 +31,9 @@ pub fn milli(text: &str) -> Option<i64> {
     let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
     let power = scale + 3 - i32::try_from(fraction.len()).ok()?;
     let value = digits.checked_mul(base.unwrap_or(1))?;
-    let value = match u32::try_from(power) {
-        Ok(up) => value.checked_mul(10_i128.checked_pow(up)?)?,
-        Err(_) => {
-            let divisor = 10_i128.checked_pow(power.unsigned_abs())?;
-            value.div_euclid(divisor) + i128::from(value.rem_euclid(divisor) != 0)
-        }
-    };
+    let scale = 10_i128.checked_pow(power.unsigned_abs())?;
+    let value =
+        if power < 0 { value.div_euclid(scale) + i128::from(value.rem_euclid(scale) != 0) } else { value.checked_mul(scale)? };
     i64::try_from(value).ok()
 }
 

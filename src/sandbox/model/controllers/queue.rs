@@ -25,7 +25,7 @@ impl Queue {
             && settled.inputs == inputs
             && settled.wake.is_none_or(|w| w > now)
         {
-            settled.wake.into_iter().for_each(|w| out.wake_at(w));
+            merge_wake(out, settled.wake);
             return;
         }
         let step = sync();
@@ -34,7 +34,7 @@ impl Queue {
         } else {
             self.settled.remove(uid);
         }
-        step.wake.into_iter().for_each(|w| out.wake_at(w));
+        merge_wake(out, step.wake);
         out.writes.extend(step.writes);
     }
 
@@ -43,5 +43,11 @@ impl Queue {
         if self.settled.len() > 16 + 2 * alive {
             self.settled.clear();
         }
+    }
+}
+
+fn merge_wake(out: &mut Step, wake: Option<Now>) {
+    if let Some(wake) = wake {
+        out.wake_at(wake);
     }
 }

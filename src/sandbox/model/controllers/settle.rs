@@ -152,7 +152,8 @@ impl Controllers {
             for (kind, at) in KINDS.into_iter().zip(0..) {
                 settled.writes += self.run(kind, at, cluster, metrics, now);
             }
-            settled.calm = cluster.version() == before;
+            let is_due = |s: &Schedule| s.wake.is_some_and(|w| w <= now);
+            settled.calm = cluster.version() == before && !self.schedules.iter().any(is_due);
         }
         settled.wake = self.schedules.iter().filter_map(|s| s.wake).min();
         settled

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use self::behavior::{History, Limits, normalize};
 use self::metrics::PodMetrics;
 use self::replicas::{Metric, Proposal, Resource, Target};
+use super::conditions;
 use super::quantity;
 use super::selector::Selector;
 use super::view::meta::if_version;
@@ -43,7 +44,7 @@ pub fn step(view: &View, memory: &mut Memory, metrics: &dyn Fn() -> PodMetrics, 
     let mut step = Step::default();
     let mut entries = BTreeMap::new();
     let mut measured = None;
-    for autoscaler in view.autoscalers.iter().map(|a| &a.0) {
+    for autoscaler in view.autoscalers.all().iter().map(|a| &a.0) {
         let uid = object::uid(autoscaler).to_owned();
         let new = || Entry { due: now + PERIOD, history: History::default() };
         let mut entry = memory.entries.remove(&uid).unwrap_or_else(new);
@@ -326,12 +327,8 @@ impl Conditions {
 
     fn set(&mut self, kind: &str, status: bool, reason: &str, message: &str, now: Now) {
         let status = if status { "True" } else { "False" };
-        let old = self.0.iter_mut().find(|c| c["type"] == kind);
-        let since = old.as_ref().filter(|o| o["status"] == status).map_or_else(|| time(now), |o| o["lastTransitionTime"].clone());
-        let condition = json!({"type": kind, "status": status, "lastTransitionTime": since, "reason": reason, "message": message});
-        match old {
-            Some(old) => *old = condition,
-            None => self.0.push(condition),
-        }
+        let condition =
+            json!({"type": kind, "status": status, "lastTransitionTime": time(now), "reason": reason, "message": message});
+        conditions::put(&mut self.0, condition);
     }
 }

@@ -32,7 +32,7 @@ const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
 /// Brings every Deployment one step nearer to its specification.
 pub fn step(view: &View, queue: &mut Queue, refusals: &Refusals, now: Now) -> Step {
     let mut out = Step::default();
-    for deployment in view.deployments.iter() {
+    for deployment in view.deployments.all() {
         let Some(mut sync) = Sync::begin(view, deployment, refusals, now) else { continue };
         let inputs = sync.inputs();
         queue.sync(&deployment.meta.uid, inputs, now, &mut out, || {
@@ -40,7 +40,7 @@ pub fn step(view: &View, queue: &mut Queue, refusals: &Refusals, now: Now) -> St
             sync.finish()
         });
     }
-    queue.bound(view.deployments.iter().len());
+    queue.bound(view.deployments.all().len());
     out
 }
 
@@ -92,9 +92,10 @@ impl<'a> Sync<'a> {
         }
         sets.sort_by_key(|s| (s.meta.created, s.name()));
         let template = &deployment.object["spec"]["template"];
-        let is_new = |s: &&ReplicaSet| s.template == deployment.template && template::same(&s.object["spec"]["template"], template);
+        let is_new =
+            |s: &&'a ReplicaSet| s.template == deployment.template && template::same(&s.object["spec"]["template"], template);
         // More than one may have the template, after collisions for example: the oldest is taken.
-        let new = sets.iter().position(|s| is_new(s)).map(|at| Draft::of(sets.remove(at)));
+        let new = sets.iter().position(is_new).map(|at| Draft::of(sets.remove(at)));
         Some(Self {
             view,
             deployment,

@@ -37,7 +37,9 @@ impl Sync<'_> {
             Some(Ok(old)) if old < next => {
                 let history = history(new.annotation(REVISION_HISTORY).unwrap_or_default(), &old.to_string());
                 new.annotate(REVISION, &next.to_string());
-                history.into_iter().for_each(|h| new.annotate(REVISION_HISTORY, &h));
+                if let Some(history) = history {
+                    new.annotate(REVISION_HISTORY, &history);
+                }
             }
             // Greater already, or not ours to understand.
             Some(Ok(_) | Err(_)) => {}

@@ -68,7 +68,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn counts(field: &str, value: &Value, place: Place) -> bool {
-    !is_empty(value) && !(place == Place::Labels && field == HASH_LABEL)
+    !is_empty(value) && (place != Place::Labels || field != HASH_LABEL)
 }
 
 fn equal(a: &Value, b: &Value, place: Place) -> bool {
@@ -98,7 +98,9 @@ fn walk(value: &Value, place: Place, feed: &mut impl FnMut(&[u8])) {
         }
         Value::Array(items) => {
             feed(b"[");
-            items.iter().for_each(|i| walk(i, Place::Elsewhere, feed));
+            for item in items {
+                walk(item, Place::Elsewhere, feed);
+            }
             feed(b"]");
         }
         Value::Object(fields) => {

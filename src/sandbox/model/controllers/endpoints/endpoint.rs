@@ -34,8 +34,8 @@ pub(super) fn desired(service: &Object, pods: &[&Pod]) -> Vec<Group> {
 fn endpoint(service: &Object, pod: &Pod) -> Option<Value> {
     let (spec, status) = (&pod.object["spec"], &pod.object["status"]);
     let listed = status["podIPs"].as_array().into_iter().flatten().map(|ip| &ip["ip"]);
-    let addresses = listed.chain([&status["podIP"]]).filter_map(Value::as_str);
-    let address = addresses.filter_map(|a| a.parse::<Ipv4Addr>().ok()).next()?;
+    let mut addresses = listed.chain([&status["podIP"]]).filter_map(Value::as_str);
+    let address = addresses.find_map(|a| a.parse::<Ipv4Addr>().ok())?;
     // Whoever is being ended is not ready, even while it still serves what it has; unless the Service asked for everybody.
     let ready = service["spec"]["publishNotReadyAddresses"] == true || (pod.ready && !pod.meta.deleting);
     let mut endpoint = json!({

@@ -30,12 +30,12 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 pub fn step(view: &View, queue: &mut Queue, names: &mut Names, now: Now) -> Step {
     let mut out = Step::default();
     let mut by_service: HashMap<(&str, &str), Vec<&Object>> = HashMap::new();
-    for slice in view.slices.iter().map(|s| &s.0) {
+    for slice in view.slices.all().iter().map(|s| &s.0) {
         if let (Some(service), Some(MANAGER)) = (object::label(slice, SERVICE_NAME), object::label(slice, MANAGED_BY)) {
             by_service.entry((object::namespace(slice), service)).or_default().push(slice);
         }
     }
-    for service in view.services.iter().map(|s| &s.0) {
+    for service in view.services.all().iter().map(|s| &s.0) {
         let spec = &service["spec"];
         let Some(selector) = Selector::read_map(&spec["selector"]).filter(|_| spec["type"] != "ExternalName") else { continue };
         let namespace = object::namespace(service);
@@ -47,7 +47,7 @@ pub fn step(view: &View, queue: &mut Queue, names: &mut Names, now: Now) -> Step
         let inputs = digest((version(service), pod_versions, slice_versions, closing));
         queue.sync(object::uid(service), inputs, now, &mut out, || sync(service, &slices, desired(service, &pods), closing, names));
     }
-    queue.bound(view.services.iter().len());
+    queue.bound(view.services.all().len());
     out
 }
 

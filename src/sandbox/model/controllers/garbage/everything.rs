@@ -141,7 +141,7 @@ impl Everything {
     /// Catches up with the store, whose version is given.
     pub fn update(&mut self, store: &dyn Read, version: u64) {
         if self.definitions.update(store, version) {
-            let custom: Vec<&Definition> = self.definitions.iter().collect();
+            let custom: Vec<&Definition> = self.definitions.all().iter().collect();
             let mut dropped = 0;
             let mut at = 0;
             self.tables.retain(|table| {
@@ -170,7 +170,7 @@ impl Everything {
 
     /// All objects.
     pub fn iter(&self) -> impl Iterator<Item = (&Resource, &Item)> {
-        self.tables.iter().flat_map(|t| t.items.iter().map(|i| (&t.resource, i)))
+        self.tables.iter().flat_map(|t| t.items.all().iter().map(|i| (&t.resource, i)))
     }
 
     /// The objects of one namespace.

@@ -87,9 +87,8 @@ impl<'a> Graph<'a> {
         });
         match found {
             Some(owner) if owner.deleting && owner.has(FOREGROUND) => Owner::Waiting,
-            Some(_) => Owner::Solid,
             None if self.view.everything.serves(&owner.group, &owner.kind) => Owner::Absent,
-            None => Owner::Solid,
+            Some(_) | None => Owner::Solid,
         }
     }
 

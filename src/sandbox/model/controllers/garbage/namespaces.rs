@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::everything::Item;
+use crate::sandbox::model::controllers::conditions;
 use crate::sandbox::model::controllers::view::View;
 use crate::sandbox::model::controllers::view::meta::if_version;
 use crate::sandbox::model::object::{self, Key, Now, Object, Resource, resource, time};
@@ -16,7 +17,7 @@ const FINALIZER: &str = "kubernetes";
 /// Keeps the namespaces.
 pub fn step(view: &View, now: Now) -> Step {
     let mut step = Step::default();
-    for namespace in view.namespaces.iter().map(|n| &n.0) {
+    for namespace in view.namespaces.all().iter().map(|n| &n.0) {
         if object::is_deleting(namespace) {
             terminate(view, namespace, now, &mut step);
         } else if !has_account(view, object::name(namespace)) {
@@ -56,7 +57,7 @@ fn terminate(view: &View, namespace: &Object, now: Now, step: &mut Step) {
     }
     step.writes.extend(events.iter().map(|e| delete(&resource::EVENTS, &e.0)));
     if let Some(patch) = status(namespace, &inside, now) {
-        step.writes.push(Write::PatchStatus { key: key.clone(), if_version: if_version(namespace), patch });
+        step.writes.push(Write::PatchStatus { key, if_version: if_version(namespace), patch });
     } else if inside.is_empty() && events.is_empty() {
         let left: Vec<&str> = finalizers.into_iter().filter(|f| *f != FINALIZER).collect();
         let patch = json!({"spec": {"finalizers": left}});
@@ -73,51 +74,35 @@ fn status(namespace: &Object, inside: &[(&Resource, &Item)], now: Now) -> Option
         *resources.entry(name).or_default() += 1;
         item.finalizers.iter().for_each(|f| *finalizers.entry(f).or_default() += 1);
     }
-    let list = |counts: Vec<String>| counts.join(", ");
-    let resources = list(resources.iter().map(|(r, n)| format!("{r} has {n} resource instances")).collect());
-    let finalizers = list(finalizers.iter().map(|(f, n)| format!("{f} in {n} resource instances")).collect());
-    let remaining = match resources.as_str() {
-        "" => ("NamespaceContentRemaining", "False", "ContentRemoved", "All content successfully removed".to_owned()),
-        _ => ("NamespaceContentRemaining", "True", "SomeResourcesRemain", format!("Some resources are remaining: {resources}")),
+    let resources: Vec<String> = resources.iter().map(|(r, n)| format!("{r} has {n} resource instances")).collect();
+    let finalizers: Vec<String> = finalizers.iter().map(|(f, n)| format!("{f} in {n} resource instances")).collect();
+    let (resources, finalizers) = (resources.join(", "), finalizers.join(", "));
+    let discovered = "All resources successfully discovered";
+    let parsed = "All legacy kube types successfully parsed";
+    let deleted = "All content successfully deleted, may be waiting on finalization";
+    let remaining = if resources.is_empty() {
+        ("False", "ContentRemoved", "All content successfully removed".to_owned())
+    } else {
+        ("True", "SomeResourcesRemain", format!("Some resources are remaining: {resources}"))
     };
-    let finalizing = match finalizers.as_str() {
-        "" => (
-            "NamespaceFinalizersRemaining",
-            "False",
-            "ContentHasNoFinalizers",
-            "All content-preserving finalizers finished".to_owned(),
-        ),
-        _ => {
-            let message = format!("Some content in the namespace has finalizers remaining: {finalizers}");
-            ("NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", message)
-        }
+    let finalizing = if finalizers.is_empty() {
+        ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished".to_owned())
+    } else {
+        ("True", "SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {finalizers}"))
     };
-    let fine = |kind, reason, message: &str| (kind, "False", reason, message.to_owned());
     let wanted = [
-        fine("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered"),
-        fine("NamespaceDeletionGroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed"),
-        fine(
-            "NamespaceDeletionContentFailure",
-            "ContentDeleted",
-            "All content successfully deleted, may be waiting on finalization",
-        ),
-        remaining,
-        finalizing,
+        ("NamespaceDeletionDiscoveryFailure", ("False", "ResourcesDiscovered", discovered.to_owned())),
+        ("NamespaceDeletionGroupVersionParsingFailure", ("False", "ParsedGroupVersions", parsed.to_owned())),
+        ("NamespaceDeletionContentFailure", ("False", "ContentDeleted", deleted.to_owned())),
+        ("NamespaceContentRemaining", remaining),
+        ("NamespaceFinalizersRemaining", finalizing),
     ];
-    let mut conditions = namespace["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let mut all = namespace["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let mut changed = namespace["status"]["phase"] != "Terminating";
-    for (kind, status, reason, message) in wanted {
-        let old = conditions.iter_mut().find(|c| c["type"] == kind);
-        if old.as_ref().is_some_and(|o| o["status"] == status && o["reason"] == reason && o["message"] == message) {
-            continue;
-        }
-        let since = old.as_ref().filter(|o| o["status"] == status).map_or_else(|| time(now), |o| o["lastTransitionTime"].clone());
-        let condition = json!({"type": kind, "status": status, "lastTransitionTime": since, "reason": reason, "message": message});
-        match old {
-            Some(old) => *old = condition,
-            None => conditions.push(condition),
-        }
-        changed = true;
+    for (kind, (status, reason, message)) in wanted {
+        let condition =
+            json!({"type": kind, "status": status, "lastTransitionTime": time(now), "reason": reason, "message": message});
+        changed |= conditions::put(&mut all, condition);
     }
-    changed.then(|| json!({"status": {"phase": "Terminating", "conditions": conditions}}))
+    changed.then(|| json!({"status": {"phase": "Terminating", "conditions": all}}))
 }

@@ -20,7 +20,7 @@ pub type Missing = BTreeMap<String, Now>;
 pub fn step(view: &View, missing: &mut Missing, now: Now) -> Step {
     let mut step = Step::default();
     let mut still: Missing = BTreeMap::new();
-    for pod in view.pods.iter() {
+    for pod in view.pods.all() {
         let node = pod.node();
         if node.is_empty() {
             if pod.meta.deleting {

@@ -36,7 +36,7 @@ const FIELDS: [&str; 7] = [
 /// Brings every ReplicaSet one step nearer to its specification.
 pub fn step(view: &View, queue: &mut Queue, refusals: &Refusals, names: &mut Names, now: Now) -> Step {
     let mut out = Step::default();
-    for set in view.replica_sets.iter() {
+    for set in view.replica_sets.all() {
         let Some(selector) = &set.selector else { continue };
         let mut sync = Sync::begin(view, set, selector, refusals.of(&set.meta.uid), now);
         let inputs = sync.inputs();
@@ -45,7 +45,7 @@ pub fn step(view: &View, queue: &mut Queue, refusals: &Refusals, names: &mut Nam
             sync.step
         });
     }
-    queue.bound(view.replica_sets.iter().len());
+    queue.bound(view.replica_sets.all().len());
     out
 }
 

@@ -32,9 +32,9 @@ pub(super) struct Host<'a> {
 
 impl<'a> Host<'a> {
     pub(super) fn all(view: &'a View) -> Vec<Self> {
-        let mut hosts: Vec<Self> = view.nodes.iter().map(|n| Self::new(&n.0)).collect();
-        let by_name: HashMap<&str, usize> = view.nodes.iter().map(|n| object::name(&n.0)).zip(0..).collect();
-        for pod in view.pods.iter().filter(|p| !p.is_terminal()) {
+        let mut hosts: Vec<Self> = view.nodes.all().iter().map(|n| Self::new(&n.0)).collect();
+        let by_name: HashMap<&str, usize> = view.nodes.all().iter().map(|n| object::name(&n.0)).zip(0..).collect();
+        for pod in view.pods.all().iter().filter(|p| !p.is_terminal()) {
             if let Some(host) = by_name.get(pod.node()).and_then(|at| hosts.get_mut(*at)) {
                 host.place(pod);
             }

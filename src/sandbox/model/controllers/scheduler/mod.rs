@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use self::fit::{Host, Misfit};
+use super::conditions;
 use super::view::View;
 use super::view::meta::if_version;
 use super::view::pod::{Pod, condition};
@@ -19,7 +20,7 @@ use crate::sandbox::model::write::{EventType, Step, Write};
 
 /// Schedules every pod that waits for a node, highest priority and longest waiting first.
 pub fn step(view: &View, now: Now) -> Step {
-    let mut waiting: Vec<&Pod> = view.pods.iter().filter(|p| waits(p)).collect();
+    let mut waiting: Vec<&Pod> = view.pods.all().iter().filter(|p| waits(p)).collect();
     let mut step = Step::default();
     if waiting.is_empty() {
         return step;
@@ -75,9 +76,7 @@ fn reject(pod: &Pod, message: &str, now: Now, step: &mut Step) {
 /// The condition PodScheduled among the pod's others.
 fn set_scheduled(pod: &Pod, status: &str, unschedulable: Option<&str>, now: Now) -> Write {
     let mut conditions = pod.object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let old = conditions.iter().position(|c| c["type"] == "PodScheduled").map(|at| conditions.remove(at));
-    let since = old.filter(|o| o["status"] == status).map_or_else(|| time(now), |o| o["lastTransitionTime"].clone());
-    let mut condition = json!({"type": "PodScheduled", "status": status, "lastProbeTime": null, "lastTransitionTime": since});
+    let mut condition = json!({"type": "PodScheduled", "status": status, "lastProbeTime": null, "lastTransitionTime": time(now)});
     if let Some(message) = unschedulable {
         condition["reason"] = "Unschedulable".into();
         condition["message"] = message.into();
@@ -85,7 +84,7 @@ fn set_scheduled(pod: &Pod, status: &str, unschedulable: Option<&str>, now: Now)
     if pod.meta.generation > 0 {
         condition["observedGeneration"] = pod.meta.generation.into();
     }
-    conditions.push(condition);
+    conditions::put(&mut conditions, condition);
     Write::PatchStatus {
         key: Key::of(resource::PODS, &pod.object),
         if_version: if_version(&pod.object),
@@ -107,10 +106,8 @@ fn explain(misfits: &[Misfit]) -> String {
         parts.join(", ")
     };
     let reasons = count(&mut misfits.iter().flat_map(|m| m.reasons.iter().copied()));
-    let preemption = count(&mut misfits.iter().map(|m| match m.could_be_preempted {
-        true => "No preemption victims found for incoming pod",
-        false => "Preemption is not helpful for scheduling",
-    }));
+    let (possible, useless) = ("No preemption victims found for incoming pod", "Preemption is not helpful for scheduling");
+    let preemption = count(&mut misfits.iter().map(|m| if m.could_be_preempted { possible } else { useless }));
     format!(
         "0/{all} nodes are available: {reasons}. no new claims to deallocate, preemption: 0/{all} nodes are available: {preemption}."
     )

@@ -190,7 +190,7 @@ impl View {
 
 fn by_owner<T: Typed>(table: &Table<T>, meta: impl Fn(&T) -> &Meta) -> HashMap<String, Vec<u32>> {
     let mut index: HashMap<String, Vec<u32>> = HashMap::new();
-    for (item, i) in table.iter().zip(0..) {
+    for (item, i) in table.all().iter().zip(0..) {
         let uid = meta(item).owner.as_ref().map_or("", |o| &o.uid);
         match index.get_mut(uid) {
             Some(indices) => indices.push(i),
@@ -202,7 +202,7 @@ fn by_owner<T: Typed>(table: &Table<T>, meta: impl Fn(&T) -> &Meta) -> HashMap<S
 
 fn by_label(pods: &Table<Pod>) -> HashMap<u64, Vec<u32>> {
     let mut index: HashMap<u64, Vec<u32>> = HashMap::new();
-    for (pod, i) in pods.iter().zip(0..) {
+    for (pod, i) in pods.all().iter().zip(0..) {
         for (key, value) in pod.labels().as_object().into_iter().flatten() {
             index.entry(label_key(pod.namespace(), key, value.as_str().unwrap_or_default())).or_default().push(i);
         }

@@ -86,8 +86,8 @@ impl<T: Typed> Table<T> {
     }
 
     /// All items.
-    pub fn iter(&self) -> std::slice::Iter<'_, T> {
-        self.items.iter()
+    pub fn all(&self) -> &[T] {
+        &self.items
     }
 
     /// The items of one namespace.

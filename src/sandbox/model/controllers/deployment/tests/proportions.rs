@@ -72,7 +72,7 @@ fn sizes_after(case: &Case) -> Vec<i64> {
         objects = objects.with(resource::REPLICA_SETS, set);
     }
     let (view, refusals) = (objects.view(), Refusals::default());
-    let deployment = view.deployments.iter().next().unwrap();
+    let deployment = view.deployments.all().iter().next().unwrap();
     let mut sync = Sync::begin(&view, deployment, &refusals, start()).unwrap();
     assert_eq!(sync.new.is_some(), case.has_new, "{}", case.name);
     sync.scale();
