@@ -39,6 +39,8 @@ struct Life {
     scheduled: Now,
     address: String,
     stopping: Option<Now>,
+    /// The version of the pod for which nothing was to do, and until when.
+    settled: Option<(u64, Option<Now>)>,
 }
 
 impl VirtualNode {
@@ -72,9 +74,12 @@ impl VirtualNode {
                 self.addresses += 1;
                 let address =
                     format!("10.{}.{}.{}", 244 + self.addresses / 62_500, self.addresses / 250 % 250, self.addresses % 250 + 2);
-                (pod.meta.uid.clone(), Life { behavior: (self.behave)(&pod.object), scheduled: now, address, stopping: None })
+                (
+                    pod.meta.uid.clone(),
+                    Life { behavior: (self.behave)(&pod.object), scheduled: now, address, stopping: None, settled: None },
+                )
             });
-            life.step(pod, now, &mut step);
+            life.keep(pod, now, &mut step);
             lives.insert(uid, life);
         }
         self.lives = lives;
@@ -83,6 +88,22 @@ impl VirtualNode {
 }
 
 impl Life {
+    /// Steps the pod unless nothing can have changed.
+    fn keep(&mut self, pod: &Pod, now: Now, out: &mut Step) {
+        let mut step = Step::default();
+        match self.settled {
+            Some((version, wake)) if version == pod.meta.version && wake.is_none_or(|w| w > now) => step.wake = wake,
+            Some(_) | None => {
+                self.step(pod, now, &mut step);
+                self.settled = step.writes.is_empty().then_some((pod.meta.version, step.wake));
+            }
+        }
+        out.writes.append(&mut step.writes);
+        if let Some(wake) = step.wake {
+            out.wake_at(wake);
+        }
+    }
+
     fn step(&mut self, pod: &Pod, now: Now, step: &mut Step) {
         let key = Key::of(resource::PODS, &pod.object);
         if pod.meta.deleting {

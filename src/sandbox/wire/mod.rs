@@ -1,3 +1,4 @@
 //! The half of the sandbox that has sockets and processes.
 
+pub mod control;
 pub mod world;

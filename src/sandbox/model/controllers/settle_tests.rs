@@ -167,3 +167,59 @@ fn the_events_of_a_rollout_are_those_kubectl_describe_shows() {
         Some(format!("Scaled down replica set {set} from 3 to 1"))
     );
 }
+
+#[test]
+#[ignore = "a measurement, not a check"]
+#[expect(clippy::disallowed_methods, reason = "this one measures real time")]
+fn how_long_fifty_deployments_of_ten_pods_take() {
+    let mut cluster = cluster(|_| QUICK);
+    let named = |i: usize| {
+        let app = format!("web-{i:02}");
+        let mut web = deployment(10, "a", json!({"selector": {"matchLabels": {"app": app}}}));
+        web["metadata"]["name"] = app.clone().into();
+        web["spec"]["template"]["metadata"]["labels"]["app"] = app.clone().into();
+        let spec = json!({"clusterIP": "127.0.96.1", "selector": {"app": app}, "ports": [{"port": 80}]});
+        (web, json!({"metadata": {"name": app, "namespace": NAMESPACE}, "spec": spec}))
+    };
+    for i in 0..50 {
+        let (web, service) = named(i);
+        create(&mut cluster, resource::DEPLOYMENTS, web);
+        create(&mut cluster, resource::SERVICES, service);
+    }
+    let mut measure = |what: &str, act: &mut dyn FnMut(&mut crate::sandbox::model::virtual_cluster::VirtualCluster) -> String| {
+        let before = std::time::Instant::now();
+        let said = act(&mut cluster);
+        eprintln!("{what}: {:?} {said}", before.elapsed());
+    };
+    measure("create", &mut |c| format!("{:?}", c.settle()));
+    measure("get ready", &mut |c| {
+        c.advance(seconds(5));
+        format!("{} pods", pods(c.store()).len())
+    });
+    measure("idle", &mut |c| format!("{:?}", c.settle()));
+    measure("one change", &mut |c| {
+        let object = json!({"metadata": {"name": "c", "namespace": NAMESPACE}});
+        create(c, resource::CONFIG_MAPS, object);
+        format!("{:?}", c.settle())
+    });
+    measure("one rollout", &mut |c| {
+        let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "b"}]}}}});
+        edit_object(c, resource::DEPLOYMENTS, "web-07", patch);
+        let before = c.now();
+        c.advance(seconds(60));
+        format!("{}", c.now() - before)
+    });
+}
+
+#[test]
+#[ignore = "a measurement, not a check"]
+#[expect(clippy::disallowed_methods, reason = "this one measures real time")]
+fn how_long_two_hundred_rollouts_of_ten_pods_take() {
+    let mut cluster = running(|_| QUICK, deployment(10, "a", json!({})));
+    let before = std::time::Instant::now();
+    for i in 0..200 {
+        set_image(&mut cluster, &format!("image-{i}"));
+        settled_rollout(&mut cluster);
+    }
+    eprintln!("{:?}, and {} virtual seconds", before.elapsed(), (cluster.now() - start()).num_seconds());
+}

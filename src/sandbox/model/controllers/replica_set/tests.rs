@@ -49,10 +49,9 @@ fn run(set: Value, pods: Vec<Value>) -> Step {
     step(&view, &mut Queue::default(), &Refusals::default(), &mut Names::new(1), start())
 }
 
-fn deleted(step: &Step) -> Vec<&str> {
-    let name = |w: &'_ Write| if let Write::Delete { key, .. } = w { Some(key.name.clone()) } else { None };
-    let deleted: Vec<String> = step.writes.iter().filter_map(name).collect();
-    deleted.into_iter().map(|n| &*n.leak()).collect()
+fn deleted(step: &Step) -> Vec<String> {
+    let name = |w: &Write| if let Write::Delete { key, .. } = w { Some(key.name.clone()) } else { None };
+    step.writes.iter().filter_map(name).collect()
 }
 
 fn status(step: &Step) -> Option<&Value> {

@@ -55,22 +55,22 @@ impl<T: Typed> Table<T> {
         if listed.len() == self.items.len() && self.items.iter().zip(&listed).all(same) {
             return false;
         }
-        let mut old = std::mem::take(&mut self.items).into_iter().peekable();
+        let mut old = std::mem::replace(&mut self.items, Vec::with_capacity(listed.len())).into_iter().peekable();
         let mut differs = false;
         for object in listed {
+            if let Some(same) = old.next_if(|o| Arc::ptr_eq(o.object(), &object)) {
+                self.items.push(same);
+                continue;
+            }
             while old.next_if(|o| place(o.object()) < place(&object)).is_some() {
                 differs = true;
             }
             let item = match old.next_if(|o| place(o.object()) == place(&object)) {
                 Some(same) if Arc::ptr_eq(same.object(), &object) => same,
-                Some(older) => {
+                older => {
                     let newer = T::read(object);
-                    differs |= older.differs(&newer);
+                    differs |= older.is_none_or(|older| older.differs(&newer));
                     newer
-                }
-                None => {
-                    differs = true;
-                    T::read(object)
                 }
             };
             self.items.push(item);
