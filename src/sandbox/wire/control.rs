@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::world::World;
 use crate::sandbox::model::controllers::{Cluster, Controllers, Outcome, PodMetrics, apply};
+use crate::sandbox::model::store::Store;
 use crate::sandbox::model::write::{Read, Write};
 
 /// Tells what the pods use at the moment; asked for only when an autoscaler wants to know.
@@ -48,7 +49,7 @@ struct Shared<'a>(&'a World);
 
 impl Cluster for Shared<'_> {
     fn version(&self) -> u64 {
-        self.0.read(|store| store.version())
+        self.0.read(Store::version)
     }
 
     fn read(&self, look: &mut dyn FnMut(&dyn Read)) {
@@ -68,8 +69,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::sandbox::model::object::{Resource, resource};
-    use crate::sandbox::model::store::Store;
+    use crate::sandbox::model::object::{Key, Resource, resource};
 
     fn create(world: &World, resource: Resource, object: Value) {
         world.write(vec![Write::Create { resource, object }]);
@@ -83,9 +83,8 @@ mod tests {
                 changes.changed().await.unwrap();
             }
         };
-        if timeout(Duration::from_secs(10), reached).await.is_err() {
-            panic!("{what}: {} instead of {want}", world.read(&count));
-        }
+        let late = timeout(Duration::from_secs(10), reached).await.is_err();
+        assert!(!late, "{what}: {} instead of {want}", world.read(&count));
     }
 
     fn scheduled(store: &Store) -> usize {
@@ -105,7 +104,7 @@ mod tests {
             let spec = json!({"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template});
             create(&world, resource::DEPLOYMENTS, json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}));
             until(&world, "pods with a node", scheduled, 3).await;
-            let key = crate::sandbox::model::object::Key::new(resource::DEPLOYMENTS, "shop", "web");
+            let key = Key::new(resource::DEPLOYMENTS, "shop", "web");
             world.write(vec![Write::Delete { key, uid: None, grace: None }]);
             let left = |store: &Store| {
                 let pods =

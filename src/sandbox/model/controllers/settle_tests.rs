@@ -1,12 +1,13 @@
 //! The controllers together: what they cost, and what they do about refusals.
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::testing::*;
 use super::{Cluster, Controllers, Outcome, PodMetrics, apply};
-use crate::sandbox::model::object::{Key, Now, Resource, name, resource};
+use crate::sandbox::model::object::{Key, Now, Object, Resource, name, resource};
 use crate::sandbox::model::store::Store;
+use crate::sandbox::model::virtual_cluster::VirtualCluster;
 use crate::sandbox::model::write::{EventType, Read, Write};
 
 /// A store with a quota of pods, which remembers the events.
@@ -64,8 +65,8 @@ impl Limited {
         self.now = Some(now);
         controllers.settle(self, &PodMetrics::default, now)
     }
-    fn object(&self, resource: Resource) -> std::sync::Arc<Value> {
-        self.store.list(&resource, None).remove(0)
+    fn object(&self, resource: &Resource) -> Object {
+        self.store.list(resource, None).remove(0)
     }
 }
 
@@ -80,13 +81,13 @@ fn a_refused_pod_is_reported_and_tried_again_ever_more_slowly() {
     let (mut limited, mut controllers) = with_deployment(2);
     let first = limited.settle(&mut controllers, start());
     assert_eq!((first.calm, first.wake), (true, Some(start() + TimeDelta::milliseconds(5))));
-    let set = limited.object(resource::REPLICA_SETS);
+    let set = limited.object(&resource::REPLICA_SETS);
     let failure = condition(&set, "ReplicaFailure").unwrap();
     assert_eq!((&failure["status"], &failure["reason"]), (&json!("True"), &json!("FailedCreate")));
     let message = failure["message"].as_str().unwrap();
     assert!(message.ends_with("is forbidden: exceeded quota"), "{message}");
     assert_eq!(set["status"]["replicas"], 2);
-    let web = limited.object(resource::DEPLOYMENTS);
+    let web = limited.object(&resource::DEPLOYMENTS);
     assert_eq!(condition(&web, "ReplicaFailure").map(|c| &c["message"]), Some(&failure["message"]));
     let count = |limited: &Limited, reason| limited.events.iter().filter(|(_, r, _)| *r == reason).count();
     assert_eq!((count(&limited, "SuccessfulCreate"), count(&limited, "FailedCreate")), (2, 1));
@@ -103,8 +104,8 @@ fn a_refused_pod_is_reported_and_tried_again_ever_more_slowly() {
     limited.most = 3;
     limited.settle(&mut controllers, wake.unwrap());
     assert_eq!(limited.pods(), 3);
-    assert_eq!(condition(&limited.object(resource::REPLICA_SETS), "ReplicaFailure"), None);
-    assert_eq!(condition(&limited.object(resource::DEPLOYMENTS), "ReplicaFailure"), None);
+    assert_eq!(condition(&limited.object(&resource::REPLICA_SETS), "ReplicaFailure"), None);
+    assert_eq!(condition(&limited.object(&resource::DEPLOYMENTS), "ReplicaFailure"), None);
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn a_refused_replica_set_is_reported_on_the_deployment() {
     let (mut limited, mut controllers) = with_deployment(10);
     limited.fails_sets = true;
     let settled = limited.settle(&mut controllers, start());
-    let web = limited.object(resource::DEPLOYMENTS);
+    let web = limited.object(&resource::DEPLOYMENTS);
     let progressing = condition(&web, "Progressing").unwrap();
     assert_eq!((&progressing["status"], &progressing["reason"]), (&json!("False"), &json!("ReplicaSetCreateError")));
     let message = progressing["message"].as_str().unwrap();
@@ -127,7 +128,7 @@ fn a_refused_replica_set_is_reported_on_the_deployment() {
     limited.fails_sets = false;
     limited.settle(&mut controllers, settled.wake.unwrap());
     assert_eq!(limited.pods(), 3);
-    assert_eq!(reason(&limited.object(resource::DEPLOYMENTS), "Progressing"), Some("ReplicaSetUpdated"));
+    assert_eq!(reason(&limited.object(&resource::DEPLOYMENTS), "Progressing"), Some("ReplicaSetUpdated"));
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn new_controllers_over_an_old_store_find_nothing_to_do() {
 fn the_events_of_a_rollout_are_those_kubectl_describe_shows() {
     let (mut limited, mut controllers) = with_deployment(10);
     limited.settle(&mut controllers, start());
-    let set = name(&limited.object(resource::REPLICA_SETS)).to_owned();
+    let set = name(&limited.object(&resource::REPLICA_SETS)).to_owned();
     let scaled: Vec<_> =
         limited.events.iter().filter(|(_, reason, _)| *reason == "ScalingReplicaSet").map(|(_, _, m)| m.as_str()).collect();
     assert_eq!(scaled, [format!("Scaled up replica set {set} from 0 to 3")]);
@@ -170,7 +171,7 @@ fn the_events_of_a_rollout_are_those_kubectl_describe_shows() {
 
 #[test]
 #[ignore = "a measurement, not a check"]
-#[expect(clippy::disallowed_methods, reason = "this one measures real time")]
+#[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "this one measures real time, and tells")]
 fn how_long_fifty_deployments_of_ten_pods_take() {
     let mut cluster = cluster(|_| QUICK);
     let named = |i: usize| {
@@ -186,7 +187,7 @@ fn how_long_fifty_deployments_of_ten_pods_take() {
         create(&mut cluster, resource::DEPLOYMENTS, web);
         create(&mut cluster, resource::SERVICES, service);
     }
-    let mut measure = |what: &str, act: &mut dyn FnMut(&mut crate::sandbox::model::virtual_cluster::VirtualCluster) -> String| {
+    let mut measure = |what: &str, act: &mut dyn FnMut(&mut VirtualCluster) -> String| {
         let before = std::time::Instant::now();
         let said = act(&mut cluster);
         eprintln!("{what}: {:?} {said}", before.elapsed());
@@ -213,7 +214,7 @@ fn how_long_fifty_deployments_of_ten_pods_take() {
 
 #[test]
 #[ignore = "a measurement, not a check"]
-#[expect(clippy::disallowed_methods, reason = "this one measures real time")]
+#[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "this one measures real time, and tells")]
 fn how_long_two_hundred_rollouts_of_ten_pods_take() {
     let mut cluster = running(|_| QUICK, deployment(10, "a", json!({})));
     let before = std::time::Instant::now();

@@ -28,7 +28,7 @@ pub(crate) fn seconds(n: i64) -> TimeDelta {
 pub(crate) const QUICK: Behavior =
     Behavior { starts: TimeDelta::zero(), ready: Some(TimeDelta::seconds(1)), stops: TimeDelta::seconds(1) };
 
-#[expect(clippy::needless_pass_by_value, reason = "calls read better")]
+#[expect(clippy::needless_pass_by_value, reason = "calls of fixtures read better")]
 pub(crate) fn deployment(replicas: i64, image: &str, spec: Value) -> Value {
     let mut object = json!({
         "apiVersion": "apps/v1",

@@ -1,4 +1,5 @@
 //! What autoscalers make of what pods use.
+#![expect(clippy::needless_pass_by_value, reason = "calls of fixtures read better")]
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};

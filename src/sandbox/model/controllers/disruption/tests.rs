@@ -1,4 +1,5 @@
 //! How many pods may be evicted.
+#![expect(clippy::needless_pass_by_value, reason = "calls of fixtures read better")]
 
 use serde_json::{Value, json};
 

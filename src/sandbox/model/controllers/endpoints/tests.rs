@@ -1,4 +1,5 @@
 //! What stands behind a Service.
+#![expect(clippy::needless_pass_by_value, reason = "calls of fixtures read better")]
 
 use serde_json::{Value, json};
 

@@ -56,7 +56,7 @@ fn waits(pod: &Pod) -> bool {
 fn assign(pod: &Pod, node: &str, now: Now, step: &mut Step) {
     let key = Key::of(resource::PODS, &pod.object);
     // The condition first: as soon as the node is set, the node's own writes begin.
-    step.writes.push(set_scheduled(pod, "True", None, now));
+    step.writes.push(set_scheduled(pod, None, now));
     step.writes.push(Write::Patch { key: key.clone(), if_version: None, patch: json!({"spec": {"nodeName": node}}) });
     let message = format!("Successfully assigned {}/{} to {node}", pod.namespace(), pod.name());
     step.writes.push(Write::Event { about: key, kind: EventType::Normal, reason: "Scheduled", message, by: "default-scheduler" });
@@ -67,23 +67,23 @@ fn reject(pod: &Pod, message: &str, now: Now, step: &mut Step) {
     if old.is_some_and(|c| c["status"] == "False" && c["message"] == message) {
         return;
     }
-    step.writes.push(set_scheduled(pod, "False", Some(message), now));
+    step.writes.push(set_scheduled(pod, Some(message), now));
     let about = Key::of(resource::PODS, &pod.object);
     let (kind, reason, by) = (EventType::Warning, "FailedScheduling", "default-scheduler");
     step.writes.push(Write::Event { about, kind, reason, message: message.to_owned(), by });
 }
 
 /// The condition PodScheduled among the pod's others.
-fn set_scheduled(pod: &Pod, status: &str, unschedulable: Option<&str>, now: Now) -> Write {
+fn set_scheduled(pod: &Pod, unschedulable: Option<&str>, now: Now) -> Write {
     let mut conditions = pod.object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let mut condition = json!({"type": "PodScheduled", "status": status, "lastProbeTime": null, "lastTransitionTime": time(now)});
-    if let Some(message) = unschedulable {
-        condition["reason"] = "Unschedulable".into();
-        condition["message"] = message.into();
-    }
-    if pod.meta.generation > 0 {
-        condition["observedGeneration"] = pod.meta.generation.into();
-    }
+    // As the real ones write it: a binding knows of no generation.
+    let condition = match unschedulable {
+        None => json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": time(now)}),
+        Some(message) => json!({
+            "type": "PodScheduled", "observedGeneration": pod.meta.generation, "status": "False", "lastProbeTime": null,
+            "lastTransitionTime": time(now), "reason": "Unschedulable", "message": message,
+        }),
+    };
     conditions::put(&mut conditions, condition);
     Write::PatchStatus {
         key: Key::of(resource::PODS, &pod.object),
