@@ -73,8 +73,7 @@ impl Sync<'_> {
 
     /// Then available ones, oldest ReplicaSet first, down to the number that must stay available.
     fn shrink_healthy(&mut self, min_available: i64) -> i64 {
-        // Those just emptied above still count: their pods are not gone yet.
-        let counted = self.old.iter().filter(|d| d.set.replicas > 0).chain(&self.new);
+        let counted = self.old.iter().filter(|d| d.replicas > 0).chain(&self.new);
         let mut spare = counted.map(|d| d.set.status.available).sum::<i64>() - min_available;
         let mut done = 0;
         for draft in self.old.iter_mut().filter(|d| d.replicas > 0) {

@@ -179,3 +179,29 @@ fn the_observed_generation_follows_every_edit() {
     assert_eq!((&web["metadata"]["generation"], &web["status"]["observedGeneration"]), (&json!(2), &json!(2)));
     assert_eq!(set_of(cluster.store(), "a")["spec"]["minReadySeconds"], 3, "no new revision, the old one is adjusted");
 }
+
+#[test]
+fn a_return_to_an_old_revision_is_progress_too() {
+    let mut cluster = running(|_| QUICK, deployment(1, "a", json!({})));
+    set_image(&mut cluster, "b");
+    settled_rollout(&mut cluster);
+    cluster.advance(seconds(5));
+    set_image(&mut cluster, "a");
+    let seen = progress(&mut cluster, 60);
+    assert_eq!(reasons(&seen), ["NewReplicaSetAvailable", "ReplicaSetUpdated", "NewReplicaSetAvailable"]);
+}
+
+#[test]
+fn in_a_namespace_that_is_going_nothing_is_created() {
+    let mut cluster = cluster(|_| QUICK);
+    let going = json!({"metadata": {"name": NAMESPACE, "deletionTimestamp": time(start())}});
+    create(&mut cluster, resource::NAMESPACES, going);
+    create(&mut cluster, resource::DEPLOYMENTS, deployment(1, "a", json!({})));
+    let set = json!({
+        "metadata": {"name": "lone", "namespace": NAMESPACE},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "x"}}, "template": {"metadata": {"labels": {"app": "x"}}}},
+    });
+    create(&mut cluster, resource::REPLICA_SETS, set);
+    assert!(cluster.settle().calm);
+    assert_eq!((shape(&cluster), pods(cluster.store()).len()), (":1".to_owned(), 0));
+}

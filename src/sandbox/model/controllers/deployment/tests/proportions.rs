@@ -46,10 +46,10 @@ struct Case {
     want: &'static [i64],
 }
 
-/// A Deployment of `replicas` and ReplicaSets that were sized for `before`, each a minute older than the one before it.
-fn sizes_after(case: &Case) -> Vec<i64> {
+/// What becomes of the sizes of a case, each ReplicaSet a minute older than the one before it. `act` is what the controller does.
+fn sizes_after(case: &Case, available: &[i64], spec: Value, act: impl FnOnce(&mut Sync<'_>)) -> Vec<i64> {
     let image = |i: usize| if case.has_new { format!("{i}") } else { format!("{}", i + 1) };
-    let mut deployment = deployment(case.after.0, "0", rolling(case.after.1, 0));
+    let mut deployment = deployment(case.after.0, "0", spec);
     deployment["metadata"]["uid"] = "d".into();
     let mut objects = Objects::default().with(resource::DEPLOYMENTS, deployment);
     for (i, size) in case.sets.iter().enumerate() {
@@ -68,14 +68,14 @@ fn sizes_after(case: &Case) -> Vec<i64> {
                 "replicas": size, "selector": {"matchLabels": {"app": "web", "pod-template-hash": i.to_string()}},
                 "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": image(i)}]}},
             },
+            "status": {"availableReplicas": available.get(i)},
         });
         objects = objects.with(resource::REPLICA_SETS, set);
     }
     let (view, refusals) = (objects.view(), Refusals::default());
-    let deployment = view.deployments.all().iter().next().unwrap();
-    let mut sync = Sync::begin(&view, deployment, &refusals, start()).unwrap();
+    let mut sync = Sync::begin(&view, &view.deployments.all()[0], &refusals, start()).unwrap();
     assert_eq!(sync.new.is_some(), case.has_new, "{}", case.name);
-    sync.scale();
+    act(&mut sync);
     sync.new.iter().chain(sync.old.iter().rev()).map(|d| d.replicas).collect()
 }
 
@@ -100,6 +100,18 @@ fn sizes_are_those_of_the_real_controller() {
         case("size and template together", (10, 0), (14, 0), false, &[7, 3], &[10, 4]),
     ];
     for case in &cases {
-        assert_eq!(sizes_after(case), case.want, "{}", case.name);
+        let sizes = sizes_after(case, &[], rolling(case.after.1, 0), |sync| sync.scale());
+        assert_eq!(sizes, case.want, "{}", case.name);
     }
+}
+
+#[test]
+fn a_status_that_lags_behind_holds_the_rollout_back() {
+    // Ten wanted, two may be missing, three may be too many. The old ReplicaSet was just told to have 8.
+    let case = |sets| Case { name: "rollout", before: (10, 3), after: (10, 3), has_new: true, sets, want: &[] };
+    let roll = |sets, available: &[i64]| sizes_after(&case(sets), available, rolling(3, 2), |sync| sync.roll());
+    assert_eq!(roll(&[5, 8], &[1, 10]), [5, 8], "its status still counts the two it has given up");
+    assert_eq!(roll(&[5, 8], &[1, 8]), [5, 7], "now one more may go");
+    assert_eq!(roll(&[5, 8], &[1, 6]), [5, 7], "an old one that serves nobody goes first, and no more");
+    assert_eq!(roll(&[4, 8], &[0, 8]), [5, 8], "growing comes before shrinking");
 }
