@@ -93,7 +93,8 @@ impl VirtualCluster {
     /// Goes to the next moment at which something happens by itself. `false` when there is none.
     pub fn tick(&mut self, observe: Observe<'_>) -> bool {
         let Some(wake) = self.wake else { return false };
-        self.now = self.now.max(wake);
+        // Time never stands still, even if somebody asks again and again to be woken at once.
+        self.now = wake.max(self.now + TimeDelta::milliseconds(1));
         self.settle_watched(observe);
         true
     }

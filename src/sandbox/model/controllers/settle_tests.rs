@@ -106,6 +106,12 @@ fn a_refused_pod_is_reported_and_tried_again_ever_more_slowly() {
     assert_eq!(limited.pods(), 3);
     assert_eq!(condition(&limited.object(&resource::REPLICA_SETS), "ReplicaFailure"), None);
     assert_eq!(condition(&limited.object(&resource::DEPLOYMENTS), "ReplicaFailure"), None);
+
+    // The next refusal is a new story.
+    let key = Key::new(resource::DEPLOYMENTS, NAMESPACE, "web");
+    limited.store.apply(Write::Patch { key, if_version: None, patch: json!({"spec": {"replicas": 4}}) }, start());
+    let now = start() + seconds(60);
+    assert_eq!(limited.settle(&mut controllers, now).wake, Some(now + TimeDelta::milliseconds(5)));
 }
 
 #[test]

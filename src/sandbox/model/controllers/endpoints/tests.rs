@@ -177,6 +177,17 @@ fn a_slice_holds_a_hundred_endpoints() {
 }
 
 #[test]
+fn new_endpoints_go_into_the_fullest_slice_that_takes_them_all() {
+    let endpoints =
+        |range: std::ops::Range<u8>| range.map(|i| endpoint(&format!("p{i:03}"), i, true, true, false)).collect::<Vec<_>>();
+    let slices = vec![slice("big", endpoints(0..90), ports(8080)), slice("small", endpoints(90..140), ports(8080))];
+    let pods = (0..160).map(|i| pod(&format!("p{i:03}"), i, true, json!({}))).collect();
+    let writes = run(service(json!({})), pods, slices);
+    let [Write::Patch { key, patch, .. }] = &writes[..] else { panic!("{writes:#?}") };
+    assert_eq!((key.name.as_str(), patch["endpoints"].as_array().map(Vec::len)), ("small", Some(70)));
+}
+
+#[test]
 fn the_last_pod_leaves_the_slice_in_place_but_empty() {
     let slices = vec![slice("web-1", vec![endpoint("a", 1, true, true, false)], ports(8080))];
     let writes = run(service(json!({})), vec![], slices);

@@ -8,7 +8,7 @@ use super::pods::Missing;
 use super::{namespaces, pods, step};
 use crate::sandbox::model::controllers::testing::*;
 use crate::sandbox::model::object::{Resource, resource, time};
-use crate::sandbox::model::write::Write;
+use crate::sandbox::model::write::{Step, Write};
 
 fn object(name: &str, patch: Value) -> Value {
     let mut object = json!({"metadata": {"name": name, "namespace": NAMESPACE, "uid": name}});
@@ -177,8 +177,12 @@ fn namespace(patch: Value) -> Value {
 }
 
 fn keep(objects: Vec<(Resource, Value)>) -> Vec<Write> {
+    keep_step(objects).writes
+}
+
+fn keep_step(objects: Vec<(Resource, Value)>) -> Step {
     let objects = objects.into_iter().fold(Objects::default(), |o, (resource, object)| o.with(resource, object));
-    namespaces::step(&objects.view(), start()).writes
+    namespaces::step(&objects.view(), start())
 }
 
 #[test]
@@ -221,6 +225,13 @@ fn a_namespace_is_emptied_before_it_goes() {
     let [Write::PatchStatus { patch, .. }] = &third[..] else { panic!("{third:#?}") };
     let empty = merged(waiting, patch);
     assert_eq!(brief(&keep(vec![(resource::NAMESPACES, empty)])), [r#"patch namespaces/shop {"spec":{"finalizers":[]}}"#]);
+}
+
+#[test]
+fn late_events_are_deleted_too_and_looked_for_again() {
+    let step = keep_step(vec![(resource::NAMESPACES, namespace(deleting(&[]))), (resource::EVENTS, object("late", json!({})))]);
+    assert_eq!(brief(&step.writes)[0], "delete events/late");
+    assert_eq!(step.wake, Some(start()));
 }
 
 #[test]

@@ -145,6 +145,8 @@ fn ended_and_ending_pods_do_not_count_as_replicas() {
         pod("failed", json!({"status": {"phase": "Failed"}})),
         pod("succeeded", json!({"status": {"phase": "Succeeded"}})),
         pod("going", json!({"metadata": {"deletionTimestamp": time(start())}})),
+        pod("gone", json!({"metadata": {"deletionTimestamp": time(start())}, "status": {"phase": "Succeeded"}})),
+        pod("stray", json!({"metadata": {"deletionTimestamp": time(start()), "labels": {"app": "else"}}})),
         pod("good", json!({"metadata": {"labels": {"tier": "y"}}})),
     ];
     let step = run(set(2), pods);
