@@ -89,6 +89,8 @@ fn unmeasured_pods_are_taken_for_whatever_changes_least() {
     // Little used elsewhere: it uses all it requests, and the direction does not turn.
     assert_eq!(propose(CPU_AT_50_PERCENT, 3, pods(), &[("a", 10), ("b", 10)]), Ok(3));
     assert_eq!(propose(CPU_AT_50_PERCENT, 3, pods(), &[("a", 0), ("b", 0)]), Ok(2));
+    // A guess may stop a change but never turn it round: with two guessed at 100 % it would be 80 % of 50 %.
+    assert_eq!(propose(CPU_AT_50_PERCENT, 3, pods(), &[("a", 40)]), Ok(3));
 }
 
 #[test]

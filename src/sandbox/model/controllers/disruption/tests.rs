@@ -54,6 +54,7 @@ fn numbers_follow_the_kind_of_budget() {
     let cases = [
         (json!({"maxUnavailable": 1}), 4, 4, 0, [4, 3, 4, 1]),
         (json!({"maxUnavailable": 1}), 4, 3, 1, [3, 3, 4, 0]),
+        (json!({"maxUnavailable": 1}), 4, 1, 3, [1, 3, 4, 0]),
         (json!({"maxUnavailable": "30%"}), 10, 10, 0, [10, 7, 10, 3]),
         // Shares round up: of three, a third and a bit is two.
         (json!({"maxUnavailable": "34%"}), 3, 3, 0, [3, 1, 3, 2]),
