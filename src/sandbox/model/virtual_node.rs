@@ -177,6 +177,7 @@ fn is_true(pod: &Pod, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::model::controllers::apply;
     use crate::sandbox::model::controllers::view::table::Typed;
     use crate::sandbox::model::store::Store;
 
@@ -184,13 +185,13 @@ mod tests {
         Behavior { starts: TimeDelta::seconds(2), ready: Some(TimeDelta::seconds(3)), stops: TimeDelta::seconds(60) };
 
     /// A node, a store with a pod on it, and the moment they begin.
-    fn pod_on_node(spec: Value) -> (VirtualNode, Store, Now) {
+    fn pod_on_node(spec: &Value) -> (VirtualNode, Store, Now) {
         let (mut store, now) = (Store::default(), Now::UNIX_EPOCH);
         let mut object = json!({
             "metadata": {"name": "p", "namespace": "shop"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "a"}]},
         });
-        json_patch::merge(&mut object["spec"], &spec);
-        store.apply(Write::Create { resource: resource::PODS, object }, now);
+        json_patch::merge(&mut object["spec"], spec);
+        apply(&mut store, vec![Write::Create { resource: resource::PODS, object }], now);
         (VirtualNode::new("n", |_| BEHAVIOR), store, now)
     }
 
@@ -202,9 +203,7 @@ mod tests {
         for _ in 0..2 {
             let step = node.step(store, store.version(), now);
             wake = step.wake.map(|w| (w - Now::UNIX_EPOCH).num_seconds());
-            for write in step.writes {
-                store.apply(write, now);
-            }
+            apply(store, step.writes, now);
         }
         let pod = store.get(&key()).map(Pod::read);
         (pod.map(|p| (p.phase, p.ready)), wake)
@@ -216,24 +215,28 @@ mod tests {
 
     #[test]
     fn a_pod_starts_gets_ready_and_ends_at_its_times() {
-        let (mut node, mut store, now) = pod_on_node(json!({"terminationGracePeriodSeconds": 10}));
+        let (mut node, mut store, now) = pod_on_node(&json!({"terminationGracePeriodSeconds": 10}));
         assert_eq!(at(&mut node, &mut store, 0), (Some((Phase::Pending, false)), Some(2)));
         assert_eq!(at(&mut node, &mut store, 2), (Some((Phase::Running, false)), Some(5)));
         assert_eq!(at(&mut node, &mut store, 5), (Some((Phase::Running, true)), None));
-        store.apply(Write::Delete { key: key(), uid: None, grace: None }, now);
+        apply(&mut store, vec![Write::Delete { key: key(), uid: None, grace: None }], now);
         assert_eq!(at(&mut node, &mut store, 6), (Some((Phase::Running, true)), Some(16)), "at the end of its grace");
         assert_eq!(at(&mut node, &mut store, 16), (None, None));
     }
 
     #[test]
     fn a_pod_with_a_gate_is_ready_when_the_gate_opens() {
-        let (mut node, mut store, now) = pod_on_node(json!({"readinessGates": [{"conditionType": "verifier.dev/verified"}]}));
+        let (mut node, mut store, now) = pod_on_node(&json!({"readinessGates": [{"conditionType": "verifier.dev/verified"}]}));
         at(&mut node, &mut store, 0);
         at(&mut node, &mut store, 2);
         assert_eq!(at(&mut node, &mut store, 5), (Some((Phase::Running, false)), None));
         let mut conditions = store.get(&key()).unwrap()["status"]["conditions"].clone();
         conditions.as_array_mut().unwrap().push(json!({"type": "verifier.dev/verified", "status": "True"}));
-        store.apply(Write::PatchStatus { key: key(), if_version: None, patch: json!({"status": {"conditions": conditions}}) }, now);
+        apply(
+            &mut store,
+            vec![Write::PatchStatus { key: key(), if_version: None, patch: json!({"status": {"conditions": conditions}}) }],
+            now,
+        );
         assert_eq!(at(&mut node, &mut store, 6), (Some((Phase::Running, true)), None));
     }
 }

@@ -61,6 +61,9 @@ impl Limited {
     fn pods(&self) -> usize {
         self.store.list(&resource::PODS, None).len()
     }
+    fn user(&mut self, write: Write) {
+        assert_eq!(apply(&mut self.store, vec![write], start()), [Outcome::Done]);
+    }
     fn settle(&mut self, controllers: &mut Controllers, now: Now) -> super::Settled {
         self.now = Some(now);
         controllers.settle(self, &PodMetrics::default, now)
@@ -72,7 +75,7 @@ impl Limited {
 
 fn with_deployment(most: usize) -> (Limited, Controllers) {
     let mut limited = Limited { most, ..Limited::default() };
-    limited.store.apply(Write::Create { resource: resource::DEPLOYMENTS, object: deployment(3, "a", json!({})) }, start());
+    limited.user(Write::Create { resource: resource::DEPLOYMENTS, object: deployment(3, "a", json!({})) });
     (limited, Controllers::new(1))
 }
 
@@ -109,7 +112,7 @@ fn a_refused_pod_is_reported_and_tried_again_ever_more_slowly() {
 
     // The next refusal is a new story.
     let key = Key::new(resource::DEPLOYMENTS, NAMESPACE, "web");
-    limited.store.apply(Write::Patch { key, if_version: None, patch: json!({"spec": {"replicas": 4}}) }, start());
+    limited.user(Write::Patch { key, if_version: None, patch: json!({"spec": {"replicas": 4}}) });
     let now = start() + seconds(60);
     assert_eq!(limited.settle(&mut controllers, now).wake, Some(now + TimeDelta::milliseconds(5)));
 }
@@ -146,7 +149,7 @@ fn what_is_in_order_is_left_alone() {
     assert_eq!((idle.rounds, idle.writes, limited.version(), limited.writes), (1, 0, version, writes));
     // A change that concerns nobody.
     let object = json!({"metadata": {"name": "c", "namespace": NAMESPACE}});
-    limited.store.apply(Write::Create { resource: resource::CONFIG_MAPS, object }, start());
+    limited.user(Write::Create { resource: resource::CONFIG_MAPS, object });
     assert_eq!(limited.settle(&mut controllers, start() + seconds(2)).writes, 0);
 }
 
@@ -167,7 +170,7 @@ fn the_events_of_a_rollout_are_those_kubectl_describe_shows() {
         limited.events.iter().filter(|(_, reason, _)| *reason == "ScalingReplicaSet").map(|(_, _, m)| m.as_str()).collect();
     assert_eq!(scaled, [format!("Scaled up replica set {set} from 0 to 3")]);
     let key = Key::new(resource::DEPLOYMENTS, NAMESPACE, "web");
-    limited.store.apply(Write::Patch { key, if_version: None, patch: json!({"spec": {"replicas": 1}}) }, start());
+    limited.user(Write::Patch { key, if_version: None, patch: json!({"spec": {"replicas": 1}}) });
     limited.settle(&mut controllers, start());
     assert_eq!(
         limited.events.iter().rfind(|(_, r, _)| *r == "ScalingReplicaSet").map(|(_, _, m)| m.clone()),

@@ -144,10 +144,6 @@ impl<'a> Sync<'a> {
         for draft in self.old.drain(..).chain(self.new.take()) {
             draft.finish(self.deployment, &mut self.step);
         }
-        if !self.annotations.is_empty() {
-            let patch = json!({"metadata": {"annotations": self.annotations}});
-            self.step.writes.push(Write::Patch { key: self.key(), if_version: None, patch });
-        }
         self.step
     }
 

@@ -169,7 +169,12 @@ impl Sync<'_> {
         counts.terminating.into_iter().for_each(|n| drop(status.insert("terminatingReplicas".into(), n.into())));
         self.collisions.into_iter().for_each(|n| drop(status.insert("collisionCount".into(), n.into())));
         status.insert("conditions".into(), std::mem::take(&mut self.conditions).into());
-        if let Some(patch) = status_patch(&self.deployment.object, &FIELDS, status) {
+        let mut patch = status_patch(&self.deployment.object, &FIELDS, status).unwrap_or_else(|| json!({}));
+        if !self.annotations.is_empty() {
+            // Written with the status, the revision does not count as a wish of the user's.
+            patch["metadata"] = json!({"annotations": std::mem::take(&mut self.annotations)});
+        }
+        if patch != json!({}) {
             self.step.writes.push(Write::PatchStatus { key: self.key(), if_version: None, patch });
         }
     }

@@ -237,7 +237,7 @@ fn behind(store: &Store) -> (usize, usize) {
 #[test]
 fn a_rollout_never_leaves_the_service_without_ready_endpoints() {
     let mut cluster: VirtualCluster = running(|_| QUICK, deployment(3, "a", rolling(1, 0)));
-    create(&mut cluster, resource::SERVICES, service(json!({})));
+    create(&mut cluster, resource::SERVICES, service(json!({"clusterIP": "None"})));
     cluster.settle();
     assert_eq!(behind(cluster.store()), (3, 3));
     set_image(&mut cluster, "b");

@@ -3,12 +3,16 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+use crate::sandbox::model::controllers::names::Names;
+use crate::sandbox::model::controllers::queue::Queue;
+use crate::sandbox::model::controllers::refusals::Refusals;
 use crate::sandbox::model::controllers::testing::*;
-use crate::sandbox::model::object::{Object, name, resource, time};
+use crate::sandbox::model::controllers::{deployment, replica_set};
+use crate::sandbox::model::object::{Now, Object, name, resource, time};
 use crate::sandbox::model::store::Store;
 use crate::sandbox::model::virtual_cluster::VirtualCluster;
 use crate::sandbox::model::virtual_node::Behavior;
-use crate::sandbox::model::write::Read;
+use crate::sandbox::model::write::{Read, Write};
 
 const NEVER: Behavior = Behavior { ready: None, ..QUICK };
 
@@ -21,7 +25,7 @@ fn set_of(store: &Store, image: &str) -> Object {
 fn progress(cluster: &mut VirtualCluster, for_seconds: i64) -> Vec<(i64, String)> {
     let begun = cluster.now();
     let mut seen = vec![(0, reason(&web(cluster), "Progressing").unwrap_or("none").to_owned())];
-    let mut observe = |store: &Store, now: crate::sandbox::model::object::Now| {
+    let mut observe = |store: &Store, now: Now| {
         let web = store.list(&resource::DEPLOYMENTS, None).remove(0);
         let reason = reason(&web, "Progressing").unwrap_or("none").to_owned();
         if seen.last().is_some_and(|(_, last)| *last != reason) {
@@ -193,15 +197,18 @@ fn a_return_to_an_old_revision_is_progress_too() {
 
 #[test]
 fn in_a_namespace_that_is_going_nothing_is_created() {
-    let mut cluster = cluster(|_| QUICK);
-    let going = json!({"metadata": {"name": NAMESPACE, "deletionTimestamp": time(start())}});
-    create(&mut cluster, resource::NAMESPACES, going);
-    create(&mut cluster, resource::DEPLOYMENTS, deployment(1, "a", json!({})));
     let set = json!({
-        "metadata": {"name": "lone", "namespace": NAMESPACE},
+        "metadata": {"name": "lone", "namespace": NAMESPACE, "uid": "s"},
         "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "x"}}, "template": {"metadata": {"labels": {"app": "x"}}}},
     });
-    create(&mut cluster, resource::REPLICA_SETS, set);
-    assert!(cluster.settle().calm);
-    assert_eq!((shape(&cluster), pods(cluster.store()).len()), (":1".to_owned(), 0));
+    let created = |namespace: Value| {
+        let objects = Objects::default().with(resource::NAMESPACES, namespace).with(resource::REPLICA_SETS, set.clone());
+        let view = objects.with(resource::DEPLOYMENTS, deployment(1, "a", json!({}))).view();
+        let (refusals, mut names) = (Refusals::default(), Names::new(1));
+        let mut writes = deployment::step(&view, &mut Queue::default(), &refusals, start()).writes;
+        writes.extend(replica_set::step(&view, &mut Queue::default(), &refusals, &mut names, start()).writes);
+        writes.iter().filter(|w| matches!(w, Write::Create { .. })).count()
+    };
+    assert_eq!(created(json!({"metadata": {"name": NAMESPACE}})), 2);
+    assert_eq!(created(json!({"metadata": {"name": NAMESPACE, "deletionTimestamp": time(start())}})), 0);
 }

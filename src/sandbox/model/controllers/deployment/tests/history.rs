@@ -115,14 +115,13 @@ fn without_history_there_is_nothing_to_go_back_to() {
 #[test]
 fn a_hash_that_is_taken_is_counted_and_avoided() {
     let mut cluster = cluster(|_| QUICK);
-    let object = deployment(1, "a", json!({}));
-    let hash = template::hash(&object["spec"]["template"], None);
+    create(&mut cluster, resource::DEPLOYMENTS, deployment(1, "a", json!({})));
+    let hash = template::hash(&web(&cluster)["spec"]["template"], None);
     let stranger = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": format!("web-{hash}"), "namespace": NAMESPACE},
         "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "other"}}, "template": {"metadata": {"labels": {"app": "other"}}}},
     });
     create(&mut cluster, resource::REPLICA_SETS, stranger);
-    create(&mut cluster, resource::DEPLOYMENTS, object);
     settled_rollout(&mut cluster);
     let web = web(&cluster);
     assert_eq!(web["status"]["collisionCount"], 1);

@@ -46,8 +46,16 @@ struct Case {
     want: &'static [i64],
 }
 
+fn scale(sync: &mut Sync<'_>) {
+    sync.scale();
+}
+
+fn roll(sync: &mut Sync<'_>) {
+    sync.roll();
+}
+
 /// What becomes of the sizes of a case, each ReplicaSet a minute older than the one before it. `act` is what the controller does.
-fn sizes_after(case: &Case, available: &[i64], spec: Value, act: impl FnOnce(&mut Sync<'_>)) -> Vec<i64> {
+fn sizes_after(case: &Case, available: &[i64], spec: Value, act: fn(&mut Sync<'_>)) -> Vec<i64> {
     let image = |i: usize| if case.has_new { format!("{i}") } else { format!("{}", i + 1) };
     let mut deployment = deployment(case.after.0, "0", spec);
     deployment["metadata"]["uid"] = "d".into();
@@ -100,7 +108,7 @@ fn sizes_are_those_of_the_real_controller() {
         case("size and template together", (10, 0), (14, 0), false, &[7, 3], &[10, 4]),
     ];
     for case in &cases {
-        let sizes = sizes_after(case, &[], rolling(case.after.1, 0), |sync| sync.scale());
+        let sizes = sizes_after(case, &[], rolling(case.after.1, 0), scale);
         assert_eq!(sizes, case.want, "{}", case.name);
     }
 }
@@ -109,9 +117,9 @@ fn sizes_are_those_of_the_real_controller() {
 fn a_status_that_lags_behind_holds_the_rollout_back() {
     // Ten wanted, two may be missing, three may be too many. The old ReplicaSet was just told to have 8.
     let case = |sets| Case { name: "rollout", before: (10, 3), after: (10, 3), has_new: true, sets, want: &[] };
-    let roll = |sets, available: &[i64]| sizes_after(&case(sets), available, rolling(3, 2), |sync| sync.roll());
-    assert_eq!(roll(&[5, 8], &[1, 10]), [5, 8], "its status still counts the two it has given up");
-    assert_eq!(roll(&[5, 8], &[1, 8]), [5, 7], "now one more may go");
-    assert_eq!(roll(&[5, 8], &[1, 6]), [5, 7], "an old one that serves nobody goes first, and no more");
-    assert_eq!(roll(&[4, 8], &[0, 8]), [5, 8], "growing comes before shrinking");
+    let sizes = |sets, available: &[i64]| sizes_after(&case(sets), available, rolling(3, 2), roll);
+    assert_eq!(sizes(&[5, 8], &[1, 10]), [5, 8], "its status still counts the two it has given up");
+    assert_eq!(sizes(&[5, 8], &[1, 8]), [5, 7], "now one more may go");
+    assert_eq!(sizes(&[5, 8], &[1, 6]), [5, 7], "an old one that serves nobody goes first, and no more");
+    assert_eq!(sizes(&[4, 8], &[0, 8]), [5, 8], "growing comes before shrinking");
 }
