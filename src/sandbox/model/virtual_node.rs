@@ -148,10 +148,11 @@ impl Life {
             conditions.push(json!({"type": kind, "status": value, "lastProbeTime": null, "lastTransitionTime": since}));
         }
         let is_running = phase == Phase::Running;
+        let started = time(self.scheduled + self.behavior.starts);
         let containers = pod.object["spec"]["containers"].as_array().into_iter().flatten();
         let containers: Vec<Value> = containers
             .map(|c| {
-                let state = if is_running { json!({"running": {}}) } else { json!({"waiting": {"reason": "ContainerCreating"}}) };
+                let state = if is_running { json!({"running": {"startedAt": started}}) } else { json!({"waiting": {"reason": "ContainerCreating"}}) };
                 json!({"name": c["name"], "image": c["image"], "ready": containers_ready, "restartCount": 0, "started": is_running, "state": state})
             })
             .collect();

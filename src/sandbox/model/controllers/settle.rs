@@ -77,10 +77,12 @@ const KINDS: [Kind; 10] = [
 ];
 
 impl Kind {
-    /// What it reads.
-    fn parts(self) -> &'static [Part] {
+    /// What it reads, given what made it run.
+    fn parts(self, view: &View) -> &'static [Part] {
         match self {
-            Self::Namespaces => &[Part::Namespaces, Part::Everything, Part::Events],
+            // Events are many: they are only looked at when some may have to go.
+            Self::Namespaces if view.any_closing() => &[Part::Namespaces, Part::Everything, Part::Events],
+            Self::Namespaces => &[Part::Namespaces, Part::Everything],
             Self::Autoscaler => &[Part::Autoscalers, Part::Deployments, Part::ReplicaSets, Part::Pods],
             Self::Deployments => &[Part::Deployments, Part::ReplicaSets, Part::Pods, Part::Namespaces],
             Self::ReplicaSets => &[Part::ReplicaSets, Part::Pods, Part::Namespaces],
@@ -92,13 +94,13 @@ impl Kind {
         }
     }
 
-    /// What makes it run, where that is less than what it reads; the rest is timed by itself.
-    fn triggers(self) -> &'static [Part] {
+    /// What makes it run when it changes. Some read more than that, at times of their own.
+    fn triggers(self, view: &View) -> &'static [Part] {
         match self {
             Self::Namespaces => &[Part::Namespaces, Part::Everything],
             Self::Autoscaler => &[Part::Autoscalers],
             Self::Events => &[],
-            _ => self.parts(),
+            _ => self.parts(view),
         }
     }
 }
@@ -162,13 +164,16 @@ impl Controllers {
     /// Runs one controller if it is due, and returns how many writes it asked for.
     fn run(&mut self, kind: Kind, at: usize, cluster: &mut dyn Cluster, metrics: &dyn Fn() -> PodMetrics, now: Now) -> usize {
         let version = cluster.version();
-        cluster.read(&mut |store| self.view.update(kind.parts(), store, version));
-        let serial = self.view.serial(kind.triggers());
+        let triggers = kind.triggers(&self.view);
+        cluster.read(&mut |store| self.view.update(triggers, store, version));
+        let serial = self.view.serial(triggers);
         let Some(schedule) = self.schedules.get_mut(at) else { return 0 };
         if schedule.seen == Some(serial) && schedule.wake.is_none_or(|w| w > now) {
             return 0;
         }
         schedule.seen = Some(serial);
+        let parts = kind.parts(&self.view);
+        cluster.read(&mut |store| self.view.update(parts, store, version));
         let step = self.step(kind, metrics, now);
         let count = step.writes.len();
         let mut wake = step.wake;

@@ -188,7 +188,7 @@ fn how_long_fifty_deployments_of_ten_pods_take() {
         let mut web = deployment(10, "a", json!({"selector": {"matchLabels": {"app": app}}}));
         web["metadata"]["name"] = app.clone().into();
         web["spec"]["template"]["metadata"]["labels"]["app"] = app.clone().into();
-        let spec = json!({"clusterIP": "127.0.96.1", "selector": {"app": app}, "ports": [{"port": 80}]});
+        let spec = json!({"clusterIP": "None", "selector": {"app": app}, "ports": [{"port": 80}]});
         (web, json!({"metadata": {"name": app, "namespace": NAMESPACE}, "spec": spec}))
     };
     for i in 0..50 {

@@ -16,7 +16,7 @@ use self::table::{Plain, Table, Typed};
 use self::workload::{Deployment, ReplicaSet};
 use super::garbage::everything::Everything;
 use super::selector::Selector;
-use crate::sandbox::model::object::{Object, resource};
+use crate::sandbox::model::object::{self, Object, resource};
 use crate::sandbox::model::write::Read;
 
 /// A part of the view that a controller may ask for.
@@ -182,9 +182,14 @@ impl View {
         }
     }
 
+    /// Is any namespace on its way out?
+    pub fn any_closing(&self) -> bool {
+        self.namespaces.all().iter().any(|n| object::is_deleting(&n.0))
+    }
+
     /// Is the namespace on its way out, so that nothing can be created in it?
     pub fn is_closing(&self, namespace: &str) -> bool {
-        self.namespaces.get("", namespace).is_some_and(|n| n.0["metadata"]["deletionTimestamp"].is_string())
+        self.namespaces.get("", namespace).is_some_and(|n| object::is_deleting(&n.0))
     }
 }
 
