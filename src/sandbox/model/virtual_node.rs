@@ -152,8 +152,13 @@ impl Life {
         let containers = pod.object["spec"]["containers"].as_array().into_iter().flatten();
         let containers: Vec<Value> = containers
             .map(|c| {
-                let state = if is_running { json!({"running": {"startedAt": started}}) } else { json!({"waiting": {"reason": "ContainerCreating"}}) };
-                json!({"name": c["name"], "image": c["image"], "ready": containers_ready, "restartCount": 0, "started": is_running, "state": state})
+                let state = if is_running {
+                    json!({"running": {"startedAt": started}})
+                } else {
+                    json!({"waiting": {"reason": "ContainerCreating"}})
+                };
+                json!({"name": c["name"], "image": c["image"], "ready": containers_ready, "restartCount": 0,
+                    "started": is_running, "state": state})
             })
             .collect();
         json!({

@@ -5,8 +5,8 @@ use crate::sandbox::model::object::Now;
 use crate::sandbox::model::store::Store;
 use crate::sandbox::model::write::Write;
 
-/// Applies writes in order and tells what became of each. An event tells of the write before it, and is left out when that one was not
-/// applied.
+/// Applies writes in order and tells what became of each. An event tells of the write before it, and is left out when that one was
+/// not applied.
 pub fn apply(store: &mut Store, writes: Vec<Write>, now: Now) -> Vec<Outcome> {
     let mut told_of = true;
     let apply = |write: Write| {

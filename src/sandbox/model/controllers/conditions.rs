@@ -17,12 +17,13 @@ pub fn reason<'a>(conditions: &'a [Value], kind: &str) -> Option<&'a str> {
 /// A Deployment's condition, which knows when it was last looked at.
 pub fn updated(kind: &str, status: &str, reason: &str, message: &str, now: Now) -> Value {
     json!({
-        "type": kind, "status": status, "lastUpdateTime": time(now), "lastTransitionTime": time(now), "reason": reason, "message": message,
+        "type": kind, "status": status, "lastUpdateTime": time(now), "lastTransitionTime": time(now), "reason": reason,
+        "message": message,
     })
 }
 
-/// Puts a condition in place of the old one of its type, unless status and reason are what they were. The transition time moves only
-/// with the status.
+/// Puts a condition in place of the old one of its type, unless status and reason are what they were. The transition time moves
+/// only with the status.
 pub fn set(conditions: &mut Vec<Value>, condition: Value) {
     let old = conditions.iter().find(|c| c["type"] == condition["type"]);
     if old.is_some_and(|o| o["status"] == condition["status"] && o["reason"] == condition["reason"]) {
@@ -42,8 +43,8 @@ pub fn replace(conditions: &mut Vec<Value>, mut condition: Value) {
     conditions.push(condition);
 }
 
-/// Puts a condition exactly where the old one of its type is, or at the end. The transition time moves only with the status. `true` when
-/// anything but that time changed.
+/// Puts a condition exactly where the old one of its type is, or at the end. The transition time moves only with the status. `true`
+/// when anything but that time changed.
 pub fn put(conditions: &mut Vec<Value>, mut condition: Value) -> bool {
     let Some(old) = conditions.iter_mut().find(|c| c["type"] == condition["type"]) else {
         conditions.push(condition);

@@ -1,7 +1,7 @@
 //! The controllers of a Kubernetes control plane as pure functions: what they read and the time decide what they write.
 //!
-//! Each has a `step`. [`Controllers`] runs them all, and keeps what they remember: a typed view of the store, which objects are in order,
-//! what the API refused. It holds no truth; a new one over the same store ends up in the same place.
+//! Each has a `step`. [`Controllers`] runs them all, and keeps what they remember: a typed view of the store, which objects are in
+//! order, what the API refused. It holds no truth; a new one over the same store ends up in the same place.
 
 mod apply;
 pub mod autoscaler;

@@ -30,8 +30,8 @@ pub trait Cluster {
     fn version(&self) -> u64;
     /// Looks at one state of the store.
     fn read(&self, look: &mut dyn FnMut(&dyn Read));
-    /// Applies writes in order and tells what became of each. An event tells of the write before it, and is left out when that one was
-    /// not applied.
+    /// Applies writes in order and tells what became of each. An event tells of the write before it, and is left out when that one
+    /// was not applied.
     fn write(&mut self, writes: Vec<Write>) -> Vec<Outcome>;
 }
 

@@ -48,7 +48,8 @@ pub(crate) fn deployment(replicas: i64, image: &str, spec: Value) -> Value {
 }
 
 pub(crate) fn rolling(surge: impl Into<Value>, unavailable: impl Into<Value>) -> Value {
-    json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge.into(), "maxUnavailable": unavailable.into()}}})
+    json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge.into(),
+        "maxUnavailable": unavailable.into()}}})
 }
 
 /// A cluster whose pods do what `behave` says of their image.

@@ -1,5 +1,5 @@
-//! The HorizontalPodAutoscaler: looks at what pods use every 15 s, and resizes their workload. Resource and ContainerResource metrics;
-//! pods on their way in or out during a rollout are counted as the real controller counts them.
+//! The HorizontalPodAutoscaler: looks at what pods use every 15 s, and resizes their workload. Resource and ContainerResource
+//! metrics; pods on their way in or out during a rollout are counted as the real controller counts them.
 
 mod behavior;
 pub mod metrics;
@@ -146,8 +146,8 @@ impl<'a> Sync<'a, '_> {
         }
     }
 
-    /// The most that any metric asks for, and the metric that asks for it. `None` when nothing can be said, or only that there should be
-    /// fewer while some metrics are silent.
+    /// The most that any metric asks for, and the metric that asks for it. `None` when nothing can be said, or only that there
+    /// should be fewer while some metrics are silent.
     fn recommend(&mut self, scale: &Scale<'a>, metrics: &PodMetrics, statuses: &mut Vec<Value>) -> Option<(i64, String)> {
         let Some(selector) = scale.selector else {
             let message = "the HPA target's scale is missing a selector";

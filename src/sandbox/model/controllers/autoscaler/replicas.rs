@@ -1,5 +1,5 @@
-//! How many replicas a metric asks for, given what the pods use. Pods that are not ready, or not measured, are guessed at so that the
-//! guess can only dampen the change.
+//! How many replicas a metric asks for, given what the pods use. Pods that are not ready, or not measured, are guessed at so that
+//! the guess can only dampen the change.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The Deployment controller: keeps the ReplicaSets of a Deployment so that its pods come to run the wanted template, at the pace its
-//! strategy allows. Follows kube-controller-manager 1.34.
+//! The Deployment controller: keeps the ReplicaSets of a Deployment so that its pods come to run the wanted template, at the pace
+//! its strategy allows. Follows kube-controller-manager 1.34.
 
 mod recreate;
 mod revision;

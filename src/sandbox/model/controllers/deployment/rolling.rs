@@ -49,8 +49,8 @@ impl Sync<'_> {
         cleaned + self.shrink_healthy(min_available) > 0
     }
 
-    /// Old pods that serve nobody go first, for they would hold the rollout up. `None` when a status lags behind what was asked for:
-    /// nothing can be said before it has caught up.
+    /// Old pods that serve nobody go first, for they would hold the rollout up. `None` when a status lags behind what was asked
+    /// for: nothing can be said before it has caught up.
     fn shrink_unhealthy(&mut self, most: i64) -> Option<i64> {
         let mut done = 0;
         for draft in self.old.iter_mut().filter(|d| d.replicas > 0) {

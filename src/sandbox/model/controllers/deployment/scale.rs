@@ -1,5 +1,5 @@
-//! Changing the size of a Deployment that is paused, or in the middle of a rollout: all its ReplicaSets grow or shrink in proportion,
-//! so that the change does not hasten the rollout.
+//! Changing the size of a Deployment that is paused, or in the middle of a rollout: all its ReplicaSets grow or shrink in
+//! proportion, so that the change does not hasten the rollout.
 
 use std::cmp::Reverse;
 

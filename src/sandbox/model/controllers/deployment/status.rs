@@ -71,7 +71,8 @@ impl Sync<'_> {
 
     fn counts(&self) -> Counts {
         let sum = |count: fn(&Counts) -> i64| self.drafts().map(|d| count(&d.set.status)).sum();
-        // A ReplicaSet nobody has looked at yet has no terminating pods; one that was looked at but does not say makes the sum unknown.
+        // A ReplicaSet nobody has looked at yet has no terminating pods; one that was looked at but does not say makes the sum
+        // unknown.
         let known = self.drafts().filter(|d| d.set.status.observed > 0 || d.set.status.terminating.is_some());
         Counts {
             observed: self.deployment.meta.generation,

@@ -124,13 +124,15 @@ mod tests {
     use super::*;
 
     fn template() -> Value {
-        json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web:1", "env": [{"name": "A", "value": "1"}]}]}})
+        json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web:1",
+            "env": [{"name": "A", "value": "1"}]}]}})
     }
 
     #[test]
     fn order_of_fields_emptiness_and_the_hash_label_do_not_count() {
         let other = json!({
-            "spec": {"containers": [{"env": [{"value": "1", "name": "A"}], "image": "web:1", "name": "c", "resources": {}, "args": []}]},
+            "spec": {"containers": [{"env": [{"value": "1", "name": "A"}], "image": "web:1", "name": "c", "resources": {},
+                "args": []}]},
             "metadata": {"creationTimestamp": null, "labels": {"pod-template-hash": "7d4b9c6f5d", "app": "web"}},
         });
         assert!(same(&template(), &other) && same(&other, &template()));

@@ -11,7 +11,8 @@ use crate::sandbox::model::write::{EventType, Step, Write};
 
 fn budget(spec: Value) -> Value {
     let mut budget = json!({
-        "metadata": {"name": "pdb", "namespace": NAMESPACE, "uid": "pdb", "generation": 2}, "spec": {"selector": {"matchLabels": {"app": "web"}}},
+        "metadata": {"name": "pdb", "namespace": NAMESPACE, "uid": "pdb", "generation": 2},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}},
     });
     json_patch::merge(&mut budget["spec"], &spec);
     budget
@@ -80,7 +81,8 @@ fn the_status_is_complete_and_written_once() {
         "reason": "SufficientPods", "message": "",
     });
     let want = json!({"status": {
-        "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2, "disruptionsAllowed": 1, "observedGeneration": 2, "conditions": [condition],
+        "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2, "disruptionsAllowed": 1, "observedGeneration": 2,
+        "conditions": [condition],
     }});
     assert_eq!(patch, &want);
     let mut known = budget(json!({"maxUnavailable": 1}));

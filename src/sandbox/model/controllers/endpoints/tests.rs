@@ -14,8 +14,10 @@ use crate::sandbox::model::write::{Read, Write};
 
 fn service(spec: Value) -> Value {
     let mut service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": NAMESPACE, "uid": "svc", "labels": {"team": "a"}},
-        "spec": {"clusterIP": "127.0.96.1", "selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "web"}]},
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": NAMESPACE, "uid": "svc",
+            "labels": {"team": "a"}},
+        "spec": {"clusterIP": "127.0.96.1", "selector": {"app": "web"}, "ports": [{"name": "http", "port": 80,
+            "targetPort": "web"}]},
     });
     json_patch::merge(&mut service["spec"], &spec);
     service
@@ -38,7 +40,8 @@ fn slice(name: &str, endpoints: Vec<Value>, ports: Value) -> Value {
     json!({
         "metadata": {
             "name": name, "namespace": NAMESPACE, "uid": name,
-            "labels": {"team": "a", "kubernetes.io/service-name": "web", "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"},
+            "labels": {"team": "a", "kubernetes.io/service-name": "web",
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"},
             "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": "web", "uid": "svc", "controller": true}],
         },
         "addressType": "IPv4", "endpoints": endpoints, "ports": ports,
@@ -76,8 +79,10 @@ fn a_new_service_gets_a_slice_with_its_pods() {
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {
             "name": null, "generateName": "web-", "namespace": NAMESPACE,
-            "labels": {"team": "a", "kubernetes.io/service-name": "web", "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"},
-            "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": "web", "uid": "svc", "controller": true, "blockOwnerDeletion": true}],
+            "labels": {"team": "a", "kubernetes.io/service-name": "web",
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"},
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Service", "name": "web", "uid": "svc", "controller": true,
+                "blockOwnerDeletion": true}],
         },
         "addressType": "IPv4", "endpoints": [endpoint("a", 1, true, true, false)], "ports": ports(8080),
     });
@@ -153,7 +158,10 @@ fn numbers_defaults_and_sidecars_resolve_to_ports() {
     assert_eq!(of(json!([{"port": 80}]), json!({})), port(80));
     assert_eq!(of(json!([{"port": 80, "targetPort": 81}]), json!({})), port(81));
     assert_eq!(of(json!([{"port": 80, "targetPort": "absent"}]), json!({})), json!([]));
-    let sidecar = |policy: Value| json!({"spec": {"initContainers": [{"restartPolicy": policy, "ports": [{"name": "side", "containerPort": 7}]}]}});
+    let sidecar = |policy: Value| {
+        json!({"spec": {"initContainers": [{"restartPolicy": policy, "ports": [{"name": "side",
+        "containerPort": 7}]}]}})
+    };
     assert_eq!(of(json!([{"port": 80, "targetPort": "side"}]), sidecar("Always".into())), port(7));
     assert_eq!(of(json!([{"port": 80, "targetPort": "side"}]), sidecar(Value::Null)), json!([]));
     let app = json!([{"name": "g", "port": 80, "appProtocol": "kubernetes.io/h2c"}]);

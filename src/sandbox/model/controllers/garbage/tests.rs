@@ -81,7 +81,8 @@ fn an_owner_in_another_namespace_is_none() {
 fn while_one_owner_is_left_only_the_references_to_the_others_go() {
     let map = object("c", owned_by(&[("ReplicaSet", "gone", true), ("Service", "svc", false)]));
     let service = object("svc", json!({}));
-    let want = r#"patch configmaps/c {"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Service","name":"svc","uid":"svc","blockOwnerDeletion":false}]}}"#;
+    let left = json!([{"apiVersion": "v1", "kind": "Service", "name": "svc", "uid": "svc", "blockOwnerDeletion": false}]);
+    let want = format!("patch configmaps/c {}", json!({"metadata": {"ownerReferences": left}}));
     assert_eq!(brief(&collect(vec![(resource::CONFIG_MAPS, map), (resource::SERVICES, service)])), [want]);
 }
 
@@ -171,7 +172,8 @@ fn a_deployment_takes_everything_with_it() {
 
 fn namespace(patch: Value) -> Value {
     merged(
-        json!({"metadata": {"name": NAMESPACE, "uid": NAMESPACE}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}),
+        json!({"metadata": {"name": NAMESPACE, "uid": NAMESPACE}, "spec": {"finalizers": ["kubernetes"]},
+            "status": {"phase": "Active"}}),
         &patch,
     )
 }

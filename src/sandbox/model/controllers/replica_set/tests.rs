@@ -66,7 +66,8 @@ fn a_missing_pod_is_made_from_the_template() {
         panic!("{:#?}", step.writes)
     };
     let name = object["metadata"]["name"].as_str().unwrap();
-    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "s", "controller": true, "blockOwnerDeletion": true});
+    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "s", "controller": true,
+        "blockOwnerDeletion": true});
     let want = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -85,7 +86,10 @@ fn the_least_useful_pod_goes_first() {
     let cost = |n: &str| json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": n}}});
     let restarts = |n: i64| json!({"status": {"containerStatuses": [{"restartCount": n}]}});
     let born = |ago| json!({"metadata": {"creationTimestamp": time(start() - seconds(ago))}});
-    let unready = |ago| json!({"metadata": {"creationTimestamp": time(start() - seconds(ago))}, "status": {"conditions": ready("False", ago)}});
+    let unready = |ago| {
+        json!({"metadata": {"creationTimestamp": time(start() - seconds(ago))},
+        "status": {"conditions": ready("False", ago)}})
+    };
     let rules = [
         rule("unassigned before assigned", json!({"spec": {"nodeName": null}}), json!({"status": {"phase": "Pending"}})),
         rule(
@@ -120,7 +124,8 @@ fn pods_that_share_a_node_with_relatives_go_first() {
         let mut set = set(0);
         json_patch::merge(
             &mut set,
-            &json!({"metadata": {"name": name, "uid": uid, "ownerReferences": [{"kind": "Deployment", "name": "web", "uid": "d", "controller": true}]}}),
+            &json!({"metadata": {"name": name, "uid": uid, "ownerReferences": [{"kind": "Deployment", "name": "web",
+                "uid": "d", "controller": true}]}}),
         );
         set
     };
@@ -170,7 +175,8 @@ fn orphans_that_match_are_adopted_and_strays_released() {
         .iter()
         .filter_map(|w| if let Write::Patch { key, patch, .. } = w { Some((key.name.as_str(), patch)) } else { None })
         .collect();
-    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "s", "controller": true, "blockOwnerDeletion": true});
+    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "s", "controller": true,
+        "blockOwnerDeletion": true});
     let adopted = json!({"metadata": {"ownerReferences": [owner]}});
     let released = json!({"metadata": {"ownerReferences": null}});
     assert_eq!(patches, [("stray", &released), ("orphan", &adopted)]);

@@ -1,5 +1,5 @@
-//! The scheduler: gives every new pod a node that fits, or says why none does. Follows kube-scheduler 1.34 for what it looks at: node
-//! readiness, `unschedulable`, taints, node selectors and required node affinity, cpu, memory and the number of pods.
+//! The scheduler: gives every new pod a node that fits, or says why none does. Follows kube-scheduler 1.34 for what it looks at:
+//! node readiness, `unschedulable`, taints, node selectors and required node affinity, cpu, memory and the number of pods.
 
 mod fit;
 
@@ -109,6 +109,7 @@ fn explain(misfits: &[Misfit]) -> String {
     let (possible, useless) = ("No preemption victims found for incoming pod", "Preemption is not helpful for scheduling");
     let preemption = count(&mut misfits.iter().map(|m| if m.could_be_preempted { possible } else { useless }));
     format!(
-        "0/{all} nodes are available: {reasons}. no new claims to deallocate, preemption: 0/{all} nodes are available: {preemption}."
+        "0/{all} nodes are available: {reasons}. no new claims to deallocate, \
+         preemption: 0/{all} nodes are available: {preemption}."
     )
 }

@@ -49,7 +49,8 @@ fn a_complete_rollout_has_this_status() {
     status["conditions"].as_array_mut().unwrap().sort_by_key(|c| c["type"].to_string());
     let (begun, done) = (time(start()), time(start() + seconds(1)));
     let want = json!({
-        "observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3, "terminatingReplicas": 0,
+        "observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3,
+        "terminatingReplicas": 0,
         "conditions": [
             {
                 "type": "Available", "status": "True", "lastUpdateTime": done, "lastTransitionTime": done,
@@ -57,13 +58,15 @@ fn a_complete_rollout_has_this_status() {
             },
             {
                 "type": "Progressing", "status": "True", "lastUpdateTime": done, "lastTransitionTime": begun,
-                "reason": "NewReplicaSetAvailable", "message": format!("ReplicaSet \"{}\" has successfully progressed.", name(&set)),
+                "reason": "NewReplicaSetAvailable", "message": format!("ReplicaSet \"{}\" has successfully progressed.",
+                    name(&set)),
             },
         ],
     });
     assert_eq!(status, want);
     let status = json!({
-        "observedGeneration": 1, "replicas": 3, "fullyLabeledReplicas": 3, "readyReplicas": 3, "availableReplicas": 3, "terminatingReplicas": 0,
+        "observedGeneration": 1, "replicas": 3, "fullyLabeledReplicas": 3, "readyReplicas": 3, "availableReplicas": 3,
+        "terminatingReplicas": 0,
     });
     assert_eq!(set["status"], status);
 }

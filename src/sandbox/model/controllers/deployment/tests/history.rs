@@ -36,7 +36,8 @@ fn the_replica_set_carries_hash_owner_and_annotations() {
     let set = cluster.store().list(&resource::REPLICA_SETS, None).remove(0);
     let hash = template::hash(&web["spec"]["template"], None);
     let owner = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": uid(&web), "controller": true, "blockOwnerDeletion": true,
+        "apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": uid(&web), "controller": true,
+        "blockOwnerDeletion": true,
     });
     assert_eq!(name(&set), format!("web-{hash}"));
     assert_eq!(set["metadata"]["ownerReferences"], json!([owner]));
@@ -119,7 +120,8 @@ fn a_hash_that_is_taken_is_counted_and_avoided() {
     let hash = template::hash(&web(&cluster)["spec"]["template"], None);
     let stranger = json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": format!("web-{hash}"), "namespace": NAMESPACE},
-        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "other"}}, "template": {"metadata": {"labels": {"app": "other"}}}},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "other"}},
+            "template": {"metadata": {"labels": {"app": "other"}}}},
     });
     create(&mut cluster, resource::REPLICA_SETS, stranger);
     settled_rollout(&mut cluster);

@@ -68,7 +68,8 @@ fn sizes_after(case: &Case, available: &[i64], spec: Value, act: fn(&mut Sync<'_
         });
         let set = json!({
             "metadata": {
-                "name": format!("web-{i}"), "namespace": NAMESPACE, "uid": format!("s{i}"), "labels": {"app": "web"}, "annotations": annotations,
+                "name": format!("web-{i}"), "namespace": NAMESPACE, "uid": format!("s{i}"), "labels": {"app": "web"},
+                "annotations": annotations,
                 "creationTimestamp": time(start() - age),
                 "ownerReferences": [{"kind": "Deployment", "name": "web", "uid": "d", "controller": true}],
             },
