@@ -33,16 +33,17 @@ pub enum Write {
         /// The merge patch.
         patch: Value,
     },
-    /// The same for the `status` subresource.
+    /// The same for the `status` subresource. As in the API, annotations may come along, and do not make a new generation.
     PatchStatus {
         /// Which object.
         key: Key,
         /// Precondition.
         if_version: Option<String>,
-        /// The merge patch; it holds `status` at its top.
+        /// The merge patch; it holds `status` at its top, and perhaps `metadata.annotations`.
         patch: Value,
     },
-    /// Delete with background propagation; `grace` overrides the pod's own grace period (0 removes at once).
+    /// Delete with background propagation; `grace` overrides the pod's own grace period (0 removes at once). Finalizers that the
+    /// object has are kept and waited for: the garbage collector sets them before it deletes in the foreground.
     Delete {
         /// Which object.
         key: Key,

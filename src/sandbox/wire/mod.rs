@@ -1,5 +1,6 @@
 //! The half of the sandbox that has sockets and processes.
 
+pub mod control;
 pub mod keeper;
 pub mod node;
 mod proc;
