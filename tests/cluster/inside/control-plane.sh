@@ -10,6 +10,7 @@ start kube-apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --adver
   --service-cluster-ip-range=10.96.0.0/16 --allow-privileged=true \
   --tls-cert-file=pki/apiserver.crt --tls-private-key-file=pki/apiserver.key --client-ca-file=pki/ca.crt \
   --kubelet-client-certificate=pki/apiserver-kubelet-client.crt --kubelet-client-key=pki/apiserver-kubelet-client.key \
+  --kubelet-preferred-address-types=InternalIP \
   --service-account-issuer=https://kubernetes.default.svc.cluster.local \
   --service-account-key-file=pki/sa.pub --service-account-signing-key-file=pki/sa.key \
   --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction \
