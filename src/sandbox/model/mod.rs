@@ -1,5 +1,8 @@
 //! The pure half of the sandbox: objects, their rules, and controllers that are stepped by `now`. No I/O, no clock, no global RNG.
 
+pub mod endpoints;
 pub mod object;
+pub mod routes;
+pub mod services;
 pub mod store;
 pub mod write;
