@@ -1,3 +1,10 @@
 //! The `verifier` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("workload") => verifier::workload::main(),
+        _ => ExitCode::from(2),
+    }
+}
