@@ -1,7 +1,7 @@
 //! The workload does what its environment says, seen from outside.
 
 mod drain;
-mod pod;
+pub(crate) mod pod;
 
 use std::time::Duration;
 

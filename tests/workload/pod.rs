@@ -17,24 +17,24 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Longer than anything here takes, on a busy machine too.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A running workload; killed when dropped.
-pub(super) struct Pod {
-    pub(super) address: SocketAddr,
+pub(crate) struct Pod {
+    pub(crate) address: SocketAddr,
     child: Child,
     log: JoinHandle<Vec<String>>,
 }
 
 /// A finished workload.
 #[derive(Debug)]
-pub(super) struct Exit {
-    pub(super) status: ExitStatus,
-    pub(super) log: Vec<String>,
+pub(crate) struct Exit {
+    pub(crate) status: ExitStatus,
+    pub(crate) log: Vec<String>,
 }
 
 /// `verifier workload` with this environment and no other.
-pub(super) fn command(environment: &[(&str, &str)]) -> Command {
+pub(crate) fn command(environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verifier"));
     command.arg("workload").env_clear().env("PORT", "0").envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -43,7 +43,7 @@ pub(super) fn command(environment: &[(&str, &str)]) -> Command {
 
 impl Pod {
     /// Starts one and waits until its port is open.
-    pub(super) async fn start(environment: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(environment: &[(&str, &str)]) -> Self {
         let mut child = command(environment).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let first = timeout(DEADLINE, lines.next_line()).await.expect("the port opens").expect("stderr").expect("a line");
@@ -58,33 +58,33 @@ impl Pod {
         Self { address, child, log }
     }
 
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = self.pid();
         kill_process(pid, Signal::TERM).expect("it still runs");
     }
 
-    pub(super) fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         let id = self.child.id().expect("not waited for yet");
         Pid::from_raw(i32::try_from(id).expect("a pid")).expect("not 0")
     }
 
     /// Waits until it has exited by itself.
-    pub(super) async fn exit(mut self) -> Exit {
+    pub(crate) async fn exit(mut self) -> Exit {
         let status = timeout(DEADLINE, self.child.wait()).await.expect("it exits").expect("its status");
         Exit { status, log: self.log.await.expect("its log") }
     }
 
     /// One GET on a connection of its own.
-    pub(super) async fn get(&self, path: &str) -> Result<Answer, String> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, String> {
         self.connect().await.map_err(|e| format!("connect: {e}"))?.get(path).await
     }
 
-    pub(super) async fn connect(&self) -> std::io::Result<Connection> {
+    pub(crate) async fn connect(&self) -> std::io::Result<Connection> {
         connect(self.address).await
     }
 
     /// Asks until `wanted` is the status, and gives the last one up when it never is.
-    pub(super) async fn until_status(&self, path: &str, wanted: StatusCode) {
+    pub(crate) async fn until_status(&self, path: &str, wanted: StatusCode) {
         let mut last = None;
         let waiting = async {
             while last != Some(Ok(wanted)) {
@@ -99,30 +99,30 @@ impl Pod {
 
 /// A response, read whole.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
     /// A header, or nothing.
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |v| v.to_str().expect("text"))
     }
 
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 }
 
 /// A connection that is kept.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<hyper::Result<()>>,
 }
 
-pub(super) async fn connect(address: SocketAddr) -> std::io::Result<Connection> {
+pub(crate) async fn connect(address: SocketAddr) -> std::io::Result<Connection> {
     let stream = timeout(DEADLINE, TcpStream::connect(address)).await.expect("connect ends")?;
     stream.set_nodelay(true)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
@@ -130,11 +130,11 @@ pub(super) async fn connect(address: SocketAddr) -> std::io::Result<Connection> 
 }
 
 impl Connection {
-    pub(super) async fn get(&mut self, path: &str) -> Result<Answer, String> {
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Answer, String> {
         self.send(Method::GET, path, "").await
     }
 
-    pub(super) async fn send(&mut self, method: Method, path: &str, body: &'static str) -> Result<Answer, String> {
+    pub(crate) async fn send(&mut self, method: Method, path: &str, body: &'static str) -> Result<Answer, String> {
         let whole = async {
             self.sender.ready().await.map_err(|e| format!("ready: {e:?}"))?;
             let request = Request::builder().method(method).uri(path).header("host", "todo.example");
@@ -147,7 +147,7 @@ impl Connection {
     }
 
     /// Waits until the server closes it.
-    pub(super) async fn closed(self) {
+    pub(crate) async fn closed(self) {
         timeout(DEADLINE, self.driver).await.expect("the server closes the connection").expect("no panic").expect("a clean close");
         drop(self.sender);
     }

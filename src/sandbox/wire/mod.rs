@@ -2,6 +2,8 @@
 
 mod clock;
 mod follow;
+pub mod ingress;
+pub mod proxies;
 pub mod service;
 mod tasks;
 #[cfg(test)]

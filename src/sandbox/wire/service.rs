@@ -54,10 +54,10 @@ const BUFFER: usize = 8 * 1024;
 pub(super) const BACKLOG: u32 = 4096;
 
 /// Starts forwarding; ends with `tasks`.
-pub(super) fn start(world: &Arc<World>, tasks: &Tasks, config: Config) {
+pub(super) fn start(world: &Arc<World>, tasks: &Tasks, config: &Config) {
     let resources = vec![resource::SERVICES, resource::ENDPOINT_SLICES];
     let (frontends, following) = follow(Arc::clone(world), config.lag, resources, services::build);
-    tasks.spawn(following);
+    tasks.spawn_helper(following);
     let connections = Arc::new(Semaphore::new(config.max_connections));
     let context = Context { tasks: tasks.clone(), connect_timeout: config.connect_timeout, connections };
     let forwarder = Forwarder { world: Arc::clone(world), context, open: BTreeMap::new(), refused: BTreeMap::new() };

@@ -1,6 +1,5 @@
 //! Tasks with an owner: they are told to stop, given a moment, cut, and awaited.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -27,14 +26,25 @@ impl Tasks {
         });
     }
 
+    /// Runs `work` until it is done, or the owner begins to stop: for work that nobody waits for.
+    pub(crate) fn spawn_helper(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = stopping.cancelled_owned() => {}
+            }
+        });
+    }
+
     /// Returns when the owner has begun to stop.
     pub(crate) async fn stopping(&self) {
         self.stopping.cancelled().await;
     }
 
     /// Cuts all tasks when dropped, so that they cannot outlive their owner.
-    pub(crate) fn guard(&self) -> Arc<DropGuard> {
-        Arc::new(self.cut.clone().drop_guard())
+    pub(crate) fn guard(&self) -> DropGuard {
+        self.cut.clone().drop_guard()
     }
 
     /// Tells all tasks to stop, and cuts those that have not after `grace`. None is left when this returns.

@@ -22,10 +22,10 @@ pub(crate) fn world() -> Arc<World> {
     world
 }
 
-/// A Service with one port named `http`.
-pub(crate) fn add_service(world: &World, name: &str, address: SocketAddr) {
+/// A Service with one port named `http` at this cluster address, or `None`.
+pub(crate) fn add_service(world: &World, name: &str, cluster_ip: &str, port: u16) {
     let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "todo", "name": name},
-        "spec": {"clusterIP": address.ip().to_string(), "ports": [{"name": "http", "port": address.port(), "protocol": "TCP"}]}});
+        "spec": {"clusterIP": cluster_ip, "ports": [{"name": "http", "port": port, "protocol": "TCP"}]}});
     world.write(vec![Write::Create { resource: resource::SERVICES, object }]);
 }
 

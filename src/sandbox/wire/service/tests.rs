@@ -24,9 +24,9 @@ impl Cluster {
         let process = u8::try_from(std::process::id() % 250).unwrap();
         let address = SocketAddr::new(Ipv4Addr::new(127, 8, process, test).into(), 8080);
         let (world, tasks) = (world(), Tasks::default());
-        add_service(&world, "backend", address);
+        add_service(&world, "backend", &address.ip().to_string(), address.port());
         let config = Config { lag: Duration::from_millis(10), connect_timeout: Duration::from_secs(2), max_connections: 100 };
-        start(&world, &tasks, config);
+        start(&world, &tasks, &config);
         Self { world, tasks, address }
     }
 
@@ -219,7 +219,7 @@ async fn an_endpoint_that_refuses_resets_the_client_and_no_other_is_tried() {
 #[tokio::test]
 async fn an_address_that_cannot_be_used_leaves_the_other_services_alone() {
     let cluster = Cluster::start(7);
-    add_service(&cluster.world, "elsewhere", "192.0.2.1:8080".parse().unwrap());
+    add_service(&cluster.world, "elsewhere", "192.0.2.1", 8080);
     let a = named("a").await;
     set_endpoint(&cluster.world, "elsewhere", "a", a, Is::Ready);
     cluster.endpoint("a", a, Is::Ready);
