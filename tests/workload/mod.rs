@@ -137,7 +137,7 @@ async fn an_event_stream_gives_as_many_events_as_asked_for() {
 #[tokio::test]
 async fn a_leak_shows_in_the_memory() {
     let pod = Pod::start(&[("LEAK", "100")]).await;
-    let rss = || resident(&pod);
+    let rss = || memory(&pod, "VmRSS:");
     let start = rss();
     let grown = timeout(DEADLINE, async {
         while rss() < start + 20_000 {
@@ -145,6 +145,16 @@ async fn a_leak_shows_in_the_memory() {
         }
     });
     assert!(grown.await.is_ok(), "from {start} to {} KiB", rss());
+}
+
+#[tokio::test]
+async fn a_pod_has_less_than_two_megabytes_of_its_own() {
+    let pod = Pod::start(&[]).await;
+    for _ in 0..100 {
+        pod.get("/api/todos").await.unwrap();
+    }
+    let own = memory(&pod, "RssAnon:");
+    assert!(own < 2_000, "{own} KiB");
 }
 
 #[tokio::test]
@@ -170,9 +180,9 @@ async fn a_port_in_use_is_named_and_ends_with_71() {
     assert_eq!(output.status.code(), Some(71));
 }
 
-/// VmRSS in KiB.
-fn resident(pod: &Pod) -> u64 {
+/// A line of the pod's `/proc/PID/status`, in KiB.
+fn memory(pod: &Pod, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pod.pid().as_raw_nonzero())).unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix(what)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }

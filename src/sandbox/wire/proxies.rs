@@ -21,7 +21,7 @@ pub struct Config {
 }
 
 /// How long requests under way may take when the proxies stop.
-const GRACE: Duration = Duration::from_millis(700);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Both proxies, running. Dropping this cuts them off; [`Proxies::stop`] lets them finish.
 #[derive(Debug)]

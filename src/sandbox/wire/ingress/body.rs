@@ -39,7 +39,8 @@ impl Progress {
         self.client_is_due.load(Ordering::Relaxed)
     }
 
-    fn moved(&self) {
+    /// Something moves now.
+    pub(super) fn moved(&self) {
         let micros = u64::try_from((now() - self.start).as_micros()).unwrap_or(u64::MAX);
         self.last_micros.store(micros, Ordering::Relaxed);
         self.client_is_due.store(false, Ordering::Relaxed);

@@ -161,6 +161,8 @@ async fn answer(
     progress: &Progress,
     longest: Duration,
 ) -> Result<Response<Incoming>, Refusal> {
+    // Making the connection had a limit of its own.
+    progress.moved();
     let mut answer = std::pin::pin!(sender.send_request(request));
     loop {
         let deadline = progress.last() + longest;

@@ -40,7 +40,7 @@ use socket2::SockRef;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use super::follow::follow;
 use super::service::{listen, next_client};
@@ -124,13 +124,14 @@ impl Ingress {
         tasks.spawn_helper(following);
         let (applied, idle) = (Arc::clone(&tables), config.upstream_keep_alive);
         tasks.spawn_helper(async move {
+            let mut sweep = interval((idle / 4).max(Duration::from_millis(1)));
             loop {
                 tokio::select! {
                     changed = routes.changed() => match changed {
                         Ok(()) => applied.apply(&Arc::clone(&routes.borrow_and_update())),
                         Err(_) => return,
                     },
-                    () = sleep(idle / 4) => applied.close_idle(idle),
+                    _ = sweep.tick() => applied.close_idle(idle),
                 }
             }
         });

@@ -84,7 +84,7 @@ async fn a_change_takes_effect_one_lag_after_it_happened() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let (asked, answered) = switched.expect("b answers in the end");
-    assert!(answered >= lag && asked < lag + Duration::from_millis(200), "between {asked:?} and {answered:?}");
+    assert!(answered >= lag && asked < lag + Duration::from_millis(500), "between {asked:?} and {answered:?}");
     cluster.stop().await;
 }
 
@@ -179,10 +179,9 @@ async fn http2_is_served_side_by_side_and_a_cut_resets_its_stream_only() {
         let mut sender = sender.clone();
         async move { read(sender.send_request(request).await.unwrap()).await }
     };
-    let start = now();
     let (one, two, cut) = timeout(DEADLINE, async { tokio::join!(ask("h"), ask("h"), ask("broken")) }).await.unwrap();
     assert_eq!((one.unwrap().status, two.unwrap().status, cut.unwrap_err().as_str()), (200, 200, "200, cut after \"half.\""));
-    assert!(start.elapsed() < Duration::from_millis(395), "one after the other: {:?}", start.elapsed());
+    assert_eq!(pod.counts(), (2, 2), "one after the other, they would have shared a connection");
     drop(sender);
     connection.await.unwrap().unwrap();
     cluster.stop().await;
