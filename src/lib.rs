@@ -25,4 +25,4 @@ pub mod load;
 pub mod report;
 // pub mod run;
 pub mod sandbox;
-// pub mod workload;
+pub mod workload;

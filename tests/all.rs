@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by failing")]
 
+mod ingress;
 mod layers;
+mod manifests;
 mod node;
+mod workload;

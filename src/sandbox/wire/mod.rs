@@ -1,7 +1,15 @@
 //! The half of the sandbox that has sockets and processes.
 
+mod clock;
 pub mod control;
+mod follow;
+pub mod ingress;
 pub mod keeper;
 pub mod node;
 mod proc;
+pub mod proxies;
+pub mod service;
+mod tasks;
+#[cfg(test)]
+mod testing;
 pub mod world;

@@ -1,0 +1,77 @@
+//! The manifests under `k8s/` say what Kubernetes understands, and agree with each other.
+
+use std::path::Path;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+fn manifest(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/todo/backend").join(name);
+    serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Reads a manifest as its Kubernetes type and back: a field that is misspelt or misplaced does not survive.
+#[track_caller]
+fn assert_known<T: Serialize + DeserializeOwned>(name: &str) {
+    let written = manifest(name);
+    let read: T = serde_json::from_value(written.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), written, "{name}");
+}
+
+#[test]
+fn every_field_is_one_that_kubernetes_knows() {
+    assert_known::<Namespace>("namespace.yaml");
+    assert_known::<ServiceAccount>("serviceaccount.yaml");
+    assert_known::<ConfigMap>("configmap.yaml");
+    assert_known::<Deployment>("deployment.yaml");
+    assert_known::<Service>("service.yaml");
+    assert_known::<Ingress>("ingress.yaml");
+    assert_known::<PodDisruptionBudget>("pdb.yaml");
+}
+
+#[test]
+fn the_kustomization_names_every_file() {
+    let mut named: Vec<String> = serde_json::from_value(manifest("kustomization.yaml")["resources"].clone()).unwrap();
+    named.push("kustomization.yaml".to_owned());
+    named.sort();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/todo/backend");
+    let mut there: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    there.sort();
+    assert_eq!(named, there);
+}
+
+#[test]
+fn names_selectors_ports_and_times_agree() {
+    let (deployment, service, ingress) = (manifest("deployment.yaml"), manifest("service.yaml"), manifest("ingress.yaml"));
+    let (budget, settings, account) = (manifest("pdb.yaml"), manifest("configmap.yaml"), manifest("serviceaccount.yaml"));
+    let pod = &deployment["spec"]["template"];
+    let container = &pod["spec"]["containers"][0];
+
+    for selector in
+        [&deployment["spec"]["selector"]["matchLabels"], &service["spec"]["selector"], &budget["spec"]["selector"]["matchLabels"]]
+    {
+        for (label, value) in selector.as_object().unwrap() {
+            assert_eq!(&pod["metadata"]["labels"][label], value, "{label}");
+        }
+    }
+    let backend = &ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"];
+    assert_eq!(
+        (&backend["name"], &backend["port"]["name"], &service["spec"]["ports"][0]["targetPort"]),
+        (&service["metadata"]["name"], &service["spec"]["ports"][0]["name"], &container["ports"][0]["name"])
+    );
+    assert_eq!(container["ports"][0]["containerPort"].to_string(), settings["data"]["PORT"]);
+    assert_eq!(container["envFrom"][0]["configMapRef"]["name"], settings["metadata"]["name"]);
+    assert_eq!(pod["spec"]["serviceAccountName"], account["metadata"]["name"]);
+
+    let seconds = |value: &Value| value.as_str().and_then(|v| v.strip_suffix('s')).unwrap().parse::<u64>().unwrap();
+    let sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap();
+    let grace = pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap();
+    assert!(sleep + seconds(&settings["data"]["DRAIN_TIMEOUT"]) < grace, "the drain must fit into the grace period");
+    assert!(seconds(&settings["data"]["KEEP_ALIVE_TIMEOUT"]) > 60, "the proxy must close idle connections first");
+}
