@@ -1,0 +1,1 @@
+//! The OpenAPI documents that `kubectl explain` and `kubectl apply` read.
