@@ -24,11 +24,11 @@ pub fn definition(definition: &mut Value) {
     }
 }
 
-/// Writes the defaults of a custom resource's schema into a value of its type.
+/// Writes the defaults of a custom resource's schema into a value of its type. An object's metadata has none.
 pub fn from_schema(of: Type<'_>, value: &mut Value) {
     match (of.shape(), value) {
         (Shape::Struct(s), Value::Object(map)) => {
-            for field in &s.fields {
+            for field in s.fields.iter().filter(|f| !(s.embedded && f.name == "metadata")) {
                 if let Some(default) = &field.default
                     && map.get(&field.name).is_none_or(|v| v.is_null() && !default.is_null())
                 {

@@ -158,7 +158,7 @@ impl Compiler {
                 },
                 retain_keys: property["x-kubernetes-patch-strategy"].as_str().is_some_and(|s| s.contains("retainKeys")),
                 atomic: is_atomic(property),
-                default: None,
+                default: property.get("default").filter(|d| !d.is_object()).cloned(),
             });
         }
         Shape::Struct(Struct { atomic: is_atomic(schema), ..Struct::new(fields) })

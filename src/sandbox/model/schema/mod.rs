@@ -121,7 +121,7 @@ pub struct Field {
     pub retain_keys: bool,
     /// Replaced as a whole by an apply, although its type is not.
     pub atomic: bool,
-    /// Custom resources: written when the field is absent.
+    /// Custom resources: written when the field is absent. Built-in kinds: stands for an absent key of a keyed list.
     pub default: Option<Value>,
 }
 
