@@ -15,6 +15,7 @@ struct Refusal {
     reason: &'static str,
     message: String,
     details: Option<Value>,
+    resume: Option<String>,
 }
 
 /// What an error is about: the group and its plural or its kind.
@@ -45,7 +46,7 @@ impl About<'_> {
 impl ApiError {
     /// Any refusal.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>, details: Option<Value>) -> Self {
-        Self(Box::new(Refusal { code, reason, message: message.into(), details }))
+        Self(Box::new(Refusal { code, reason, message: message.into(), details, resume: None }))
     }
 
     /// 404 of an object.
@@ -81,7 +82,8 @@ impl ApiError {
 
     /// 409 of a server-side apply; `causes` are complete.
     pub fn apply_conflict(message: String, causes: Vec<Value>) -> Self {
-        Self::new(409, "Conflict", message, Some(json!({"causes": causes})))
+        let details = Value::Object(Map::from_iter([("causes".to_owned(), Value::Array(causes))]));
+        Self::new(409, "Conflict", message, Some(details))
     }
 
     /// 403
@@ -113,6 +115,12 @@ impl ApiError {
     /// 410 of a version that is no longer kept.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message, None)
+    }
+
+    /// With a token to continue a list with all the same.
+    pub fn with_continue(mut self, token: String) -> Self {
+        self.0.resume = Some(token);
+        self
     }
 
     /// 429 with a time to wait.
@@ -148,9 +156,14 @@ impl ApiError {
 
     /// The body of the answer.
     pub fn to_status(&self) -> Value {
-        let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.0.message, "reason": self.0.reason,
-        });
+        let mut status =
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.0.message});
+        if let Some(token) = &self.0.resume {
+            status["metadata"]["continue"] = token.clone().into();
+        }
+        if !self.0.reason.is_empty() {
+            status["reason"] = self.0.reason.into();
+        }
         if let Some(details) = &self.0.details {
             status["details"] = details.clone();
         }

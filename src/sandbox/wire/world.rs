@@ -44,12 +44,15 @@ impl World {
         answer
     }
 
-    /// Applies the writes of one controller step, dropping those whose moment has passed.
+    /// Applies the writes of one step, dropping those that are refused or whose moment has passed. Who wants to know calls
+    /// [`Store::apply`] within [`World::change`].
     pub fn write(&self, writes: Vec<Write>) {
         if !writes.is_empty() {
             self.change(|store, now| {
                 for write in writes {
-                    store.apply(write, now);
+                    if let Err(refusal) = store.apply(write, now) {
+                        tracing::debug!(%refusal, "a write was dropped");
+                    }
                 }
             });
         }

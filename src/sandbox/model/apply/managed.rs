@@ -31,10 +31,10 @@ impl Manager {
     pub(super) fn in_words(&self) -> String {
         let mut words = format!("{:?}", self.name);
         if !self.subresource.is_empty() {
-            words.push_str(&format!(" with subresource {:?}", self.subresource));
+            words = format!("{words} with subresource {:?}", self.subresource);
         }
         if !self.applies {
-            words.push_str(&format!(" using {}", self.api_version));
+            words = format!("{words} using {}", self.api_version);
         }
         words
     }
@@ -121,7 +121,7 @@ impl Managed {
     pub(super) fn owners(&self, fields: &FieldSet, manager: &Manager) -> Vec<(&Manager, FieldSet)> {
         let others = self.0.iter().filter(|o| !o.manager.is(manager)).map(|o| (&o.manager, o.fields.and(fields)));
         let mut owners: Vec<_> = others.filter(|(_, set)| !set.is_empty()).collect();
-        owners.sort_by(|(a, _), (b, _)| a.in_words().cmp(&b.in_words()));
+        owners.sort_by_key(|(who, _)| who.in_words());
         owners
     }
 

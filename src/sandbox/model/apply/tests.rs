@@ -27,7 +27,7 @@ impl Bench {
 
     fn settle(&mut self, object: Value, managed: Managed) {
         let set = builtin();
-        let mut object = decode(set.named("io.k8s.api.apps.v1.Deployment").unwrap(), object, &mut Vec::new()).unwrap();
+        let mut object = decode(set.named("io.k8s.api.apps.v1.Deployment").unwrap(), object, false, &mut Vec::new()).unwrap();
         defaults::apps::deployment(&mut object);
         (self.object, self.managed) = (Some(object), managed);
     }
@@ -49,7 +49,7 @@ impl Bench {
         let by = Writer { manager: &who, ignored: &["status"], now: self.now };
         let mut new = self.object.clone().unwrap_or_else(|| json!({}));
         edit(&mut new);
-        let mut new = decode(of, new, &mut Vec::new()).unwrap();
+        let mut new = decode(of, new, false, &mut Vec::new()).unwrap();
         defaults::apps::deployment(&mut new);
         let managed = updated(of, &self.managed, self.object.as_ref(), &new, by);
         self.settle(new, managed);

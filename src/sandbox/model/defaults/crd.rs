@@ -30,7 +30,7 @@ pub fn from_schema(of: Type<'_>, value: &mut Value) {
         (Shape::Struct(s), Value::Object(map)) => {
             for field in s.fields.iter().filter(|f| !(s.embedded && f.name == "metadata")) {
                 if let Some(default) = &field.default
-                    && map.get(&field.name).is_none_or(|v| v.is_null() && !default.is_null())
+                    && map.get(&field.name).is_none_or(|v| v.is_null() && !field.nullable)
                 {
                     map.insert(field.name.clone(), default.clone());
                 }

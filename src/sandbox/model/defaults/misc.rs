@@ -1,5 +1,6 @@
 //! Defaults of the smaller kinds.
 
+use base64::Engine;
 use serde_json::{Value, json};
 
 use super::{absent, empty, items, within};
@@ -36,7 +37,6 @@ pub fn secret(secret: &mut Value) {
     empty(secret, "type", "Opaque");
     let Some(texts) = secret.as_object_mut().and_then(|s| s.shift_remove("stringData")) else { return };
     if let (Value::Object(texts), Some(data)) = (texts, within(secret, "data")) {
-        use base64::Engine;
         for (key, text) in texts {
             data[key] = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or_default()).into();
         }

@@ -151,14 +151,18 @@ impl Registry {
     /// The built-in kinds.
     pub fn builtin() -> Self {
         let mut registry = Self { kinds: BTreeMap::new(), stored: BTreeMap::new() };
-        builtin::kinds().into_iter().for_each(|kind| registry.add(Arc::new(kind)));
+        for kind in builtin::kinds() {
+            registry.add(Arc::new(kind));
+        }
         registry
     }
 
-    /// Adds a kind; one that shows its objects as they are stored becomes the stored form.
+    /// Adds a kind; one that shows its objects as they are stored becomes the stored form (or the first, if there is none such).
     pub fn add(&mut self, kind: Arc<Kind>) {
         if kind.view == View::Stored {
             self.stored.insert(kind.resource.clone(), kind.clone());
+        } else {
+            self.stored.entry(kind.resource.clone()).or_insert_with(|| kind.clone());
         }
         self.kinds.insert((kind.group.clone(), kind.version.clone(), kind.plural.clone()), kind);
     }

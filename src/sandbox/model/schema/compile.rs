@@ -1,5 +1,7 @@
 //! From OpenAPI schemas to types.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use super::{Empty, Field, KUBERNETES, List, ListKind, Node, Scalar, Shape, Struct, TypeId, TypeSet};
@@ -20,20 +22,28 @@ pub fn builtin() -> TypeSet {
     compiler.set
 }
 
+/// The published schemas of metadata, which custom resources have too.
+static METADATA: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+    let mut schemas: Map<String, Value> = serde_json::from_str(KUBERNETES).unwrap_or_default();
+    let names = ["ObjectMeta", "OwnerReference", "ManagedFieldsEntry", "FieldsV1", "Time"];
+    names
+        .map(|n| format!("io.k8s.apimachinery.pkg.apis.meta.v1.{n}"))
+        .into_iter()
+        .filter_map(|n| schemas.remove_entry(&n))
+        .collect()
+});
+
 /// Compiles the structural schema of a custom resource; its `metadata` is the built-in one.
 pub fn custom(schema: &Value, kind: &str) -> (TypeSet, TypeId) {
     let mut compiler = Compiler::default();
-    let schemas: Map<String, Value> = serde_json::from_str(KUBERNETES).unwrap_or_default();
-    let wanted = ["ObjectMeta", "OwnerReference", "ManagedFieldsEntry", "FieldsV1", "Time"]
-        .map(|n| format!("io.k8s.apimachinery.pkg.apis.meta.v1.{n}"));
-    for name in &wanted {
+    for (name, _) in METADATA.iter() {
         compiler.reserve(name);
     }
-    for name in &wanted {
-        let node = compiler.published(name, schemas.get(name).unwrap_or(&Value::Null));
+    for (name, schema) in METADATA.iter() {
+        let node = compiler.published(name, schema);
         compiler.fill(name, node);
     }
-    compiler.meta = compiler.set.id(&wanted[0]);
+    compiler.meta = METADATA.first().and_then(|(name, _)| compiler.set.id(name));
     let mut node = compiler.structural(schema);
     kind.clone_into(&mut node.name);
     if let Shape::Any { .. } = node.shape {
@@ -159,6 +169,7 @@ impl Compiler {
                 retain_keys: property["x-kubernetes-patch-strategy"].as_str().is_some_and(|s| s.contains("retainKeys")),
                 atomic: is_atomic(property),
                 default: property.get("default").filter(|d| !d.is_object()).cloned(),
+                nullable: false,
             });
         }
         Shape::Struct(Struct { atomic: is_atomic(schema), ..Struct::new(fields) })
@@ -182,6 +193,7 @@ impl Compiler {
                     let mut fields = Vec::new();
                     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
                         let default = property.get("default").cloned();
+                        let nullable = property["nullable"] == true;
                         let of = part(self, property);
                         fields.push(Field {
                             name: name.clone(),
@@ -190,6 +202,7 @@ impl Compiler {
                             retain_keys: false,
                             atomic: false,
                             default,
+                            nullable,
                         });
                     }
                     let mut s = Struct { atomic: is_atomic(schema), open, ..Struct::new(fields) };
@@ -223,7 +236,15 @@ impl Compiler {
         let mut fields: Vec<Field> = [text, text, meta]
             .into_iter()
             .zip(own)
-            .map(|(of, name)| Field { name: name.into(), of, empty: Empty::Keep, retain_keys: false, atomic: false, default: None })
+            .map(|(of, name)| Field {
+                name: name.into(),
+                of,
+                empty: Empty::Keep,
+                retain_keys: false,
+                atomic: false,
+                default: None,
+                nullable: false,
+            })
             .collect();
         fields.extend(std::mem::take(&mut object.fields).into_iter().filter(|f| !own.contains(&f.name.as_str())));
         *object = Struct { atomic: object.atomic, open: object.open, embedded: true, ..Struct::new(fields) };

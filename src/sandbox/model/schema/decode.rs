@@ -17,13 +17,15 @@ pub struct Mismatch(pub String);
 /// Fields that were dropped because the type does not have them.
 pub type Unknown = Vec<String>;
 
-/// Decodes a whole object.
-pub fn decode(object: Type<'_>, value: Value, unknown: &mut Unknown) -> Result<Value, Mismatch> {
-    Decoder { unknown, owner: String::new(), dotted: Vec::new() }.value(object, value, &Path::Root)
+/// Decodes a whole object. A `lenient` reading is that of custom resources: nulls and values of a wrong type stay, except in the
+/// metadata, for their schema's rules are going to judge them.
+pub fn decode(object: Type<'_>, value: Value, lenient: bool, unknown: &mut Unknown) -> Result<Value, Mismatch> {
+    Decoder { unknown, lenient, owner: String::new(), dotted: Vec::new() }.value(object, value, &Path::Root)
 }
 
 struct Decoder<'u> {
     unknown: &'u mut Unknown,
+    lenient: bool,
     /// The struct last entered, by its type's name without the version.
     owner: String,
     dotted: Vec<String>,
@@ -45,6 +47,7 @@ impl Decoder<'_> {
             (Shape::List(list), Value::Array(items)) => self.items(of, list, items, at),
             (Shape::Scalar(scalar), value) => self.scalar(*scalar, of, value),
             (Shape::Any { .. }, value) => Ok(value),
+            (_, value) if self.lenient => Ok(value),
             (_, value) => Err(self.mismatch(of, &value)),
         }
     }
@@ -55,11 +58,14 @@ impl Decoder<'_> {
         let outer = std::mem::replace(&mut self.owner, short);
         for field in &s.fields {
             let of = of.at(field.of);
-            let given = map.swap_remove(&field.name).filter(|v| !v.is_null());
+            let given = map.swap_remove(&field.name).filter(|v| self.lenient || !v.is_null());
             let value = match (given, field.empty) {
                 (Some(value), _) => {
                     self.dotted.push(field.name.clone());
+                    let lenient = self.lenient;
+                    self.lenient &= !(s.embedded && field.name == "metadata");
                     let value = self.value(of, value, &at.field(&field.name))?;
+                    self.lenient = lenient;
                     self.dotted.pop();
                     if field.empty == Empty::Drop && is_empty(&value) { None } else { Some(value) }
                 }
@@ -100,7 +106,7 @@ impl Decoder<'_> {
             Scalar::Quantity => return quantity(value),
         };
         if !fits {
-            return Err(self.mismatch(of, &value));
+            return if self.lenient { Ok(value) } else { Err(self.mismatch(of, &value)) };
         }
         match (scalar, value.as_str()) {
             (Scalar::Time, Some(text)) if chrono::DateTime::parse_from_rfc3339(text).is_err() => {
@@ -159,9 +165,8 @@ pub fn zero(of: Type<'_>) -> Value {
             });
             Value::Object(written.collect())
         }
-        Shape::Map { .. } | Shape::List(_) | Shape::Any { .. } => Value::Null,
+        Shape::Map { .. } | Shape::List(_) | Shape::Any { .. } | Shape::Scalar(Scalar::Bytes | Scalar::Time) => Value::Null,
         Shape::Scalar(Scalar::String) => "".into(),
-        Shape::Scalar(Scalar::Bytes | Scalar::Time) => Value::Null,
         Shape::Scalar(Scalar::Int32 | Scalar::Int64 | Scalar::IntOrString | Scalar::Double) => 0.into(),
         Shape::Scalar(Scalar::Boolean) => false.into(),
         Shape::Scalar(Scalar::Quantity) => "0".into(),
@@ -179,7 +184,7 @@ mod tests {
         let set = builtin();
         let mut unknown = Vec::new();
         let value = json!({"metadata": {"name": "x"}, "spec": spec});
-        let decoded = decode(set.named("io.k8s.api.apps.v1.Deployment").unwrap(), value, &mut unknown);
+        let decoded = decode(set.named("io.k8s.api.apps.v1.Deployment").unwrap(), value, false, &mut unknown);
         (decoded.map(|d| d["spec"].clone()).map_err(|e| e.to_string()), unknown)
     }
 

@@ -123,6 +123,8 @@ pub struct Field {
     pub atomic: bool,
     /// Custom resources: written when the field is absent. Built-in kinds: stands for an absent key of a keyed list.
     pub default: Option<Value>,
+    /// Custom resources: null is a value, and no reason to write the default.
+    pub nullable: bool,
 }
 
 /// How the encoder treats an empty or absent value of a field.

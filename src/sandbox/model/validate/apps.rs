@@ -57,7 +57,7 @@ fn selector_and_template(spec: &Value, at: &Path<'_>, causes: &mut Causes) {
         // No selector selects nothing, so it cannot match the labels either.
         Some(read) if read.is_empty() || read.matches(labels) => {}
         Some(_) | None => {
-            causes.invalid(&at.field("metadata").field("labels"), labels.clone(), "`selector` does not match template `labels`")
+            causes.invalid(&at.field("metadata").field("labels"), labels.clone(), "`selector` does not match template `labels`");
         }
     }
     super::pod::template(template, &at, causes);

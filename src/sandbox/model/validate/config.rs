@@ -1,5 +1,6 @@
 //! ConfigMaps and Secrets.
 
+use base64::Engine;
 use serde_json::Value;
 
 use super::text;
@@ -41,7 +42,6 @@ pub fn secret(new: &Value, old: Option<&Value>, causes: &mut Causes) {
     for key in required.iter().filter(|k| new["data"].get(**k).is_none()) {
         causes.required(&root.field("data").key(key), "");
     }
-    use base64::Engine;
     for (key, value) in new["data"].as_object().into_iter().flatten() {
         if value.as_str().is_some_and(|t| base64::engine::general_purpose::STANDARD.decode(t).is_err()) {
             causes.invalid(&root.field("data").key(key), "<secret contents redacted>", "illegal base64 data");

@@ -90,7 +90,7 @@ fn label_selector(selector: &Value, at: &Path<'_>, causes: &mut Causes) {
         let count = list(expression, "values").len();
         match text(expression, "operator") {
             "In" | "NotIn" if count == 0 => {
-                causes.required(&at.field("values"), "must be specified when `operator` is 'In' or 'NotIn'")
+                causes.required(&at.field("values"), "must be specified when `operator` is 'In' or 'NotIn'");
             }
             "Exists" | "DoesNotExist" if count > 0 => {
                 causes.forbidden(&at.field("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");

@@ -73,6 +73,8 @@ pub fn warnings(spec: &Value, at: &Path<'_>) -> Vec<String> {
     warnings
 }
 
+type Judge = fn(&str) -> Vec<String>;
+
 fn spec(spec: &Value, at: &Path<'_>, causes: &mut Causes) {
     let grace = spec["terminationGracePeriodSeconds"].as_i64();
     if let Some(seconds) = grace.filter(|g| *g < 0) {
@@ -110,7 +112,6 @@ fn spec(spec: &Value, at: &Path<'_>, causes: &mut Causes) {
     if let Some(seconds) = spec["activeDeadlineSeconds"].as_i64().filter(|s| !(1..=2_147_483_647).contains(s)) {
         causes.invalid(&at.field("activeDeadlineSeconds"), seconds, "must be between 1 and 2147483647, inclusive");
     }
-    type Judge = fn(&str) -> Vec<String>;
     let judged: [(&str, Judge); 5] = [
         ("serviceAccountName", names::subdomain),
         ("nodeName", names::subdomain),

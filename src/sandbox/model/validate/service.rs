@@ -45,7 +45,7 @@ pub fn service(new: &Value, old: Option<&Value>, causes: &mut Causes) {
     if let Some(old) = old.map(|o| &o["spec"])
         && kind != "ExternalName"
         && text(old, "type") != "ExternalName"
-        && text(old, "clusterIP") != text(spec, "clusterIP")
+        && !["", text(old, "clusterIP")].contains(&text(spec, "clusterIP"))
     {
         causes.invalid(&at.field("clusterIPs").index(0), json!([spec["clusterIP"]]), "may not change once set");
     }
