@@ -12,5 +12,6 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod store;
+pub mod table;
 pub mod validate;
 pub mod write;
