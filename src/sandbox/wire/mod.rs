@@ -1,3 +1,6 @@
 //! The half of the sandbox that has sockets and processes.
 
+pub mod api;
+pub mod audit;
+pub mod logs;
 pub mod world;
