@@ -142,8 +142,9 @@ fn group_body(registry: &Registry, group: &str) -> Map<String, Value> {
     let versions: Vec<Value> = versions(registry, group).iter().map(|v| group_version(group, v)).collect();
     let mut body = Map::new();
     body.insert("name".into(), group.into());
-    body.insert("preferredVersion".into(), versions.first().cloned().unwrap_or_default());
+    let preferred = versions.first().cloned().unwrap_or_default();
     body.insert("versions".into(), versions.into());
+    body.insert("preferredVersion".into(), preferred);
     body
 }
 

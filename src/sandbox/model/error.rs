@@ -64,9 +64,10 @@ impl ApiError {
         Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", Some(json!({})))
     }
 
-    /// 409 on create.
-    pub fn already_exists(about: About<'_>, name: &str) -> Self {
-        Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", about.qualified()), Some(about.details(name)))
+    /// 409 on create; it says so if the one that is there is on its way out.
+    pub fn already_exists(about: About<'_>, name: &str, deleting: bool) -> Self {
+        let note = if deleting { "object is being deleted: " } else { "" };
+        Self::new(409, "AlreadyExists", format!("{note}{} {name:?} already exists", about.qualified()), Some(about.details(name)))
     }
 
     /// 409 of a precondition.

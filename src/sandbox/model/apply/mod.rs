@@ -132,8 +132,8 @@ pub fn applied(
     }
     after.take(&changed, Some(by.manager));
     after.take(&by.visible(&difference.removed), Some(by.manager));
-    let unchanged = difference.is_same() && last.as_ref().is_some_and(|(last, _)| *last == mine);
-    let time = if unchanged { last.and_then(|(_, time)| time) } else { Some(by.now) };
+    // Whoever only agrees with what is there has not changed it, and so has no time.
+    let time = if difference.is_same() { last.and_then(|(_, time)| time) } else { Some(by.now) };
     after.set(by.manager, mine, time);
     after.tidy();
     Ok((new, after))

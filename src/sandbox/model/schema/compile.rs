@@ -169,6 +169,12 @@ impl Compiler {
                 retain_keys: property["x-kubernetes-patch-strategy"].as_str().is_some_and(|s| s.contains("retainKeys")),
                 atomic: is_atomic(property),
                 default: property.get("default").filter(|d| !d.is_object()).cloned(),
+                proto: property["x-proto"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|n| u32::try_from(n.as_u64()?).ok())
+                    .collect(),
                 nullable: false,
             });
         }
@@ -202,6 +208,7 @@ impl Compiler {
                             retain_keys: false,
                             atomic: false,
                             default,
+                            proto: Vec::new(),
                             nullable,
                         });
                     }
@@ -243,6 +250,7 @@ impl Compiler {
                 retain_keys: false,
                 atomic: false,
                 default: None,
+                proto: Vec::new(),
                 nullable: false,
             })
             .collect();

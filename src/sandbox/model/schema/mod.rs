@@ -6,6 +6,7 @@
 pub mod compile;
 pub mod decode;
 pub mod openapi;
+pub mod proto;
 pub mod rules;
 
 use std::collections::BTreeMap;
@@ -123,6 +124,8 @@ pub struct Field {
     pub atomic: bool,
     /// Custom resources: written when the field is absent. Built-in kinds: stands for an absent key of a keyed list.
     pub default: Option<Value>,
+    /// Its number in the protobuf form, after those of the messages around it that JSON does not have.
+    pub proto: Vec<u32>,
     /// Custom resources: null is a value, and no reason to write the default.
     pub nullable: bool,
 }

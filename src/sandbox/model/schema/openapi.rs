@@ -82,7 +82,9 @@ impl Wanted<'_> {
         let Some(schema) = self.published.get(name) else { return };
         let mut schema = schema.clone();
         for (_, property) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
-            property.as_object_mut().and_then(|p| p.shift_remove("x-go"));
+            for own in ["x-go", "x-proto"] {
+                property.as_object_mut().and_then(|p| p.shift_remove(own));
+            }
         }
         let below = references(&schema);
         self.schemas.insert(name.to_owned(), schema);
@@ -238,7 +240,7 @@ mod tests {
         for name in references(&document) {
             assert!(schemas.contains_key(&name), "{name} is missing");
         }
-        assert!(!document.to_string().contains("x-go"));
+        assert!(!document.to_string().contains("\"x-go\"") && !document.to_string().contains("\"x-proto\""));
         let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
         assert_eq!(patch["x-kubernetes-group-version-kind"], json!({"group": "apps", "version": "v1", "kind": "Deployment"}));
         assert!(patch["parameters"].as_array().unwrap().iter().any(|p| p["name"] == "fieldValidation"));

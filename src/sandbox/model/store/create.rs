@@ -9,7 +9,7 @@ use crate::sandbox::model::apply::managed::{Managed, Manager};
 use crate::sandbox::model::apply::{Writer, updated};
 use crate::sandbox::model::error::ApiError;
 use crate::sandbox::model::kinds::{Kind, custom};
-use crate::sandbox::model::object::{Key, Now, Resource, name, resource, time};
+use crate::sandbox::model::object::{Key, Now, Resource, is_deleting, name, resource, time};
 use crate::sandbox::model::schema::decode::zero;
 
 /// How often a generated name is tried anew when it is taken.
@@ -40,20 +40,19 @@ impl Store {
         now: Now,
     ) -> Result<Stored, ApiError> {
         let kind = self.stored_kind(&target.kind);
-        fresh(&kind, &mut object, now);
-        let key = self.name_it(&kind, &mut object)?;
-        reset_status(&kind, &mut object);
-        self.admit(&kind, &mut object)?;
-        check(&kind, &object, None)?;
-        if self.stored(&key).is_some() {
-            return Err(ApiError::already_exists(kind.about(), &key.name));
-        }
-        self.address(&kind, &mut object, None, dry_run)?;
+        // What the server adds from here on belongs to nobody.
         let managed = if self.config.managers {
             updated(kind.schema(), managed, None, &object, Writer { manager: by, ignored: ignored(&kind, Sub::Main), now })
         } else {
             Managed::default()
         };
+        fresh(&kind, &mut object, now);
+        let key = self.name_it(&kind, &mut object)?;
+        reset_status(&kind, &mut object);
+        self.admit(&kind, &mut object)?;
+        check(&kind, &object, None)?;
+        self.not_yet(&kind, &key)?;
+        self.address(&kind, &mut object, None, dry_run)?;
         if dry_run {
             return Ok(Stored { object: object.into(), managed: managed.into() });
         }
@@ -70,22 +69,27 @@ impl Store {
         if !kind.namespaced {
             meta(&mut object).shift_remove("namespace");
         }
-        fresh(&kind, &mut object, now);
-        let key = self.name_it(&kind, &mut object)?;
-        self.admit(&kind, &mut object)?;
-        if self.stored(&key).is_some() {
-            return Err(ApiError::already_exists(kind.about(), &key.name));
-        }
-        self.address(&kind, &mut object, None, false)?;
         let managed = if self.config.managers {
             let by = super::internal::component(&kind, Sub::Main);
             updated(kind.schema(), &Managed::default(), None, &object, Writer { manager: &by, ignored: &[], now })
         } else {
             Managed::default()
         };
+        fresh(&kind, &mut object, now);
+        let key = self.name_it(&kind, &mut object)?;
+        self.admit(&kind, &mut object)?;
+        self.not_yet(&kind, &key)?;
+        self.address(&kind, &mut object, None, false)?;
         let stored = self.put(&key, object, managed, now);
         self.count_quotas(&key.namespace, &key.resource, now);
         Ok(stored)
+    }
+
+    fn not_yet(&self, kind: &Kind, key: &Key) -> Result<(), ApiError> {
+        match self.stored(key) {
+            None => Ok(()),
+            Some(there) => Err(ApiError::already_exists(kind.about(), &key.name, is_deleting(&there.object))),
+        }
     }
 
     /// Gives the object its name, made up where only a prefix is given, and a uid.

@@ -79,8 +79,8 @@ impl Store {
         self.recorder.order.push_back(key.clone());
         while let Some(oldest) = self.recorder.order.front().cloned() {
             let last = self.get(&oldest).map(|e| {
-                let moment = |field: &str| parse_time(&e[field]);
-                moment("lastTimestamp").or_else(|| moment("eventTime")).or_else(|| parse_time(&e["metadata"]["creationTimestamp"]))
+                let made = parse_time(&e["metadata"]["creationTimestamp"]);
+                made.max(parse_time(&e["lastTimestamp"]))
             });
             let keep = last.is_some_and(|last| last.is_none_or(|last| now - last < LIFETIME));
             if keep && self.recorder.order.len() <= self.config.events {

@@ -157,12 +157,12 @@ impl Store {
         if !trusted {
             super::write::check(kind, &new, Some(&old.object))?;
         }
-        self.address(kind, &mut new, Some(&old.object), dry_run)?;
         let managed = if done || !self.config.managers {
             managed
         } else {
             updated(kind.schema(), &managed, Some(&old.object), &new, Writer { manager: &by, ignored: ignored(kind, sub), now })
         };
+        self.address(kind, &mut new, Some(&old.object), dry_run)?;
         if new == *old.object && managed == *old.managed {
             return Ok((old.clone(), false));
         }
@@ -238,7 +238,7 @@ fn configuration(target: &Target, mut config: Value) -> Result<Value, ApiError> 
 fn remember(by: &Manager, config: &Value, new: &mut Value) {
     if by.name == "kubectl" && by.subresource.is_empty() && new["metadata"]["annotations"][LAST_APPLIED].is_string() {
         let mut kept = config.clone();
-        kept["metadata"]["annotations"].as_object_mut().and_then(|a| a.shift_remove(LAST_APPLIED));
+        kept["metadata"].get_mut("annotations").and_then(Value::as_object_mut).and_then(|a| a.shift_remove(LAST_APPLIED));
         new["metadata"]["annotations"][LAST_APPLIED] = format!("{kept}\n").into();
     }
 }

@@ -9,7 +9,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::media::Encoding;
 use crate::sandbox::model::error::ApiError;
+use crate::sandbox::model::schema::proto;
 use crate::sandbox::model::store;
 
 /// As much as a body may hold.
@@ -34,9 +36,12 @@ pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
     }
 }
 
-/// Parses JSON, or YAML where that is what came.
-pub(super) fn parse(bytes: &[u8], yaml: bool) -> Result<store::Body, String> {
-    if yaml && !bytes.trim_ascii_start().starts_with(b"{") {
+/// Parses a body.
+pub(super) fn parse(bytes: &[u8], encoding: Encoding) -> Result<store::Body, String> {
+    if encoding == Encoding::Protobuf {
+        return proto::decode(bytes).map(store::Body::from).map_err(|e| e.to_string());
+    }
+    if encoding == Encoding::Yaml && !bytes.trim_ascii_start().starts_with(b"{") {
         let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
         let value: Value = serde_saphyr::from_str(text).map_err(|e| format!("error converting YAML to JSON: yaml: {e}"))?;
         return Ok(value.into());
@@ -153,23 +158,23 @@ mod tests {
 
     #[test]
     fn repeated_keys_are_named_and_the_last_one_counts() {
-        let body = parse(br#"{"a": {"b": 1, "b": 2}, "c": [{"d": 1}, {"d": 1, "d": {"e": 2.5}}]}"#, false).unwrap();
+        let body = parse(br#"{"a": {"b": 1, "b": 2}, "c": [{"d": 1}, {"d": 1, "d": {"e": 2.5}}]}"#, Encoding::Json).unwrap();
         assert_eq!(body.value, json!({"a": {"b": 2}, "c": [{"d": 1}, {"d": {"e": 2.5}}]}));
         assert_eq!(body.duplicates, ["a.b", "c[1].d"]);
     }
 
     #[test]
     fn mistakes_are_worded_as_the_server_words_them() {
-        assert_eq!(parse(b"{bad", false).unwrap_err(), "invalid character 'b' looking for beginning of object key string");
-        assert_eq!(parse(b"", false).unwrap_err(), "unexpected end of JSON input");
-        assert_eq!(parse(b"[1,", false).unwrap_err(), "unexpected end of JSON input");
-        assert!(parse("[".repeat(200).as_bytes(), false).unwrap_err().contains("exceeded max depth"));
+        assert_eq!(parse(b"{bad", Encoding::Json).unwrap_err(), "invalid character 'b' looking for beginning of object key string");
+        assert_eq!(parse(b"", Encoding::Json).unwrap_err(), "unexpected end of JSON input");
+        assert_eq!(parse(b"[1,", Encoding::Json).unwrap_err(), "unexpected end of JSON input");
+        assert!(parse("[".repeat(200).as_bytes(), Encoding::Json).unwrap_err().contains("exceeded max depth"));
     }
 
     #[test]
     fn yaml_is_read_where_it_is_announced() {
-        let body = parse(b"a:\n  b: [1, x]\n  c: null\n", true).unwrap();
+        let body = parse(b"a:\n  b: [1, x]\n  c: null\n", Encoding::Yaml).unwrap();
         assert_eq!(body.value, json!({"a": {"b": [1, "x"], "c": null}}));
-        assert_eq!(parse(b"{\"a\": 1}", true).unwrap().value, json!({"a": 1}));
+        assert_eq!(parse(b"{\"a\": 1}", Encoding::Yaml).unwrap().value, json!({"a": 1}));
     }
 }

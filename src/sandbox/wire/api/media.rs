@@ -71,15 +71,24 @@ pub(super) fn wants_aggregated(headers: &HeaderMap) -> bool {
     first.is_some_and(|c| is(c, "g=apidiscovery.k8s.io") && is(c, "v=v2") && is(c, "as=APIGroupDiscoveryList"))
 }
 
-/// Is the body of a create or update YAML? JSON when nothing is said.
-pub(super) fn body_is_yaml(headers: &HeaderMap) -> Result<bool, ApiError> {
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Json,
+    Yaml,
+    Protobuf,
+}
+
+/// How the body of a create or update is written; JSON when nothing is said.
+pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     match header(headers, &CONTENT_TYPE).split(';').next().unwrap_or_default().trim() {
-        "" | "application/json" => Ok(false),
-        "application/yaml" | "application/x-yaml" => Ok(true),
+        "" | "application/json" => Ok(Encoding::Json),
+        "application/yaml" | "application/x-yaml" => Ok(Encoding::Yaml),
+        "application/vnd.kubernetes.protobuf" => Ok(Encoding::Protobuf),
         _ => Err(ApiError::new(
             415,
             "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
             None,
         )),
     }

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::form::{RowObject, Showing};
-use super::media::{self, Form};
+use super::media::{self, Encoding, Form};
 use super::path::Verb;
 use super::respond;
 use super::{Call, body, logs, watch};
@@ -85,7 +85,7 @@ impl Call {
     fn patch(self, target: Target) -> Answer {
         let format = media::patch_format(&self.headers, target.kind.custom.is_some())?;
         let options = self.params.options("PatchOptions", &self.agent, format.is_none())?;
-        let patch = body::parse(&self.bytes, format.is_none())
+        let patch = body::parse(&self.bytes, if format.is_none() { Encoding::Yaml } else { Encoding::Json })
             .map_err(|why| ApiError::bad_request(format!("error decoding patch: {why}")))?;
         let done = self.world.change(|store, now| match format {
             Some(format) => store.patch(&target, format, patch, &options, now),
@@ -153,8 +153,8 @@ impl Call {
                     return Err(ApiError::new(415, "UnsupportedMediaType", "server-side apply of a Scale is not served", None));
                 };
                 let options = self.params.options("PatchOptions", &self.agent, false)?;
-                let patch =
-                    body::parse(&self.bytes, false).map_err(|why| ApiError::bad_request(format!("error decoding patch: {why}")))?;
+                let patch = body::parse(&self.bytes, Encoding::Json)
+                    .map_err(|why| ApiError::bad_request(format!("error decoding patch: {why}")))?;
                 self.world.change(|store, now| store.patch_scale(&target, format, patch, &options, now))?
             }
             _ => return Err(ApiError::method_not_allowed()),
@@ -183,8 +183,8 @@ impl Call {
 
     /// The body of a create or update. What is no object at all is refused here.
     fn sent(&self, target: &Target) -> Result<store::Body, ApiError> {
-        let yaml = media::body_is_yaml(&self.headers)?;
-        body::parse(&self.bytes, yaml).map_err(|why| {
+        let encoding = media::encoding(&self.headers)?;
+        body::parse(&self.bytes, encoding).map_err(|why| {
             let shown = String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(512)]).into_owned();
             ApiError::bad_request(format!(
                 "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why} ({shown})",
@@ -194,16 +194,16 @@ impl Call {
     }
 
     pub(super) fn json(&self) -> Result<Value, ApiError> {
-        let yaml = media::body_is_yaml(&self.headers)?;
-        body::parse(&self.bytes, yaml).map(|b| b.value).map_err(ApiError::bad_request)
+        let encoding = media::encoding(&self.headers)?;
+        body::parse(&self.bytes, encoding).map(|b| b.value).map_err(ApiError::bad_request)
     }
 
     fn optional_body(&self) -> Result<Value, ApiError> {
         if self.bytes.trim_ascii().is_empty() {
             return Ok(json!({}));
         }
-        let yaml = media::body_is_yaml(&self.headers)?;
-        body::parse(&self.bytes, yaml).map(|b| b.value).map_err(ApiError::bad_request)
+        let encoding = media::encoding(&self.headers)?;
+        body::parse(&self.bytes, encoding).map(|b| b.value).map_err(ApiError::bad_request)
     }
 
     fn show(&self, kind: &Kind, done: Done) -> Response<Body> {

@@ -1,8 +1,12 @@
-// Writes ../kubernetes.json: the published OpenAPI v3 schemas of the kinds the sandbox serves, with one addition per property,
-// "x-go": how the API server's encoder treats an empty value. "omitempty" drops it, "always" writes it, "null" writes it as null;
-// without it the field is a pointer, kept as it was given. The published schemas do not say this, and it decides what `kubectl get -o yaml` shows.
+// Writes ../kubernetes.json: the published OpenAPI v3 schemas of the kinds the sandbox serves, with two additions per property.
+// "x-go" is how the API server's encoder treats an empty value: "omitempty" drops it, "always" writes it, "null" writes it as null;
+// without it the field is a pointer, kept as it was given. It decides what `kubectl get -o yaml` shows. "x-proto" is the field's
+// number in the protobuf form, with the number of the message around it where JSON has none.
 //
-//	go mod tidy && go run . "$(go mod download -json k8s.io/kubernetes@v1.34.4 | jq -r .Dir)/api/openapi-spec/v3" > ../kubernetes.json
+// The schemas are those that a running API server publishes, saved one file per group and version:
+//
+//	kubectl get --raw /openapi/v3/apis/apps/v1 > DIR/apis__apps__v1_openapi.json ...
+//	go mod tidy && go run . DIR > ../kubernetes.json
 package main
 
 import (
@@ -13,6 +17,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"sort"
+	"strconv"
 	"strings"
 
 	apps "k8s.io/api/apps/v1"
@@ -50,9 +55,10 @@ var opaque = map[string]bool{"Time": true, "MicroTime": true, "Quantity": true, 
 	"JSONSchemaPropsOrStringArray": true}
 
 type field struct {
-	name string
-	hint string
-	from reflect.Type
+	name  string
+	hint  string
+	proto []int
+	from  reflect.Type
 }
 
 func schemaName(t reflect.Type) string {
@@ -69,8 +75,18 @@ func fields(t reflect.Type) []field {
 		if name == "-" || (tag == "" && !f.Anonymous) {
 			continue
 		}
+		proto := numbers(f.Tag.Get("protobuf"))
 		if name == "" {
-			out = append(out, fields(f.Type)...)
+			for _, inner := range fields(f.Type) {
+				// What is embedded without a number, kind and version, is not in the message at all.
+				if len(proto) > 0 {
+					proto := append([]int{}, proto...)
+					inner.proto = append(proto, inner.proto...)
+				} else {
+					inner.proto = nil
+				}
+				out = append(out, inner)
+			}
 			continue
 		}
 		hint := "always"
@@ -84,9 +100,20 @@ func fields(t reflect.Type) []field {
 		if f.Type.Kind() == reflect.Pointer {
 			hint = map[string]string{"always": "null", "omitempty": ""}[hint]
 		}
-		out = append(out, field{name, hint, f.Type})
+		out = append(out, field{name, hint, proto, f.Type})
 	}
 	return out
+}
+
+// The number in a tag such as `bytes,2,opt,name=spec`.
+func numbers(tag string) []int {
+	parts := strings.Split(tag, ",")
+	if len(parts) < 2 {
+		return nil
+	}
+	number, err := strconv.Atoi(parts[1])
+	check(err)
+	return []int{number}
 }
 
 var types = map[string]reflect.Type{}
@@ -111,7 +138,7 @@ func visit(t reflect.Type) {
 }
 
 func main() {
-	files, err := filepath.Glob(filepath.Join(os.Args[1], "*v*_openapi.json"))
+	files, err := filepath.Glob(filepath.Join(os.Args[1], "*_openapi.json"))
 	check(err)
 	published := map[string]map[string]any{}
 	for _, file := range files {
@@ -164,6 +191,9 @@ func write(name string, schema map[string]any, t reflect.Type) {
 		}
 		if f.hint != "" {
 			property["x-go"] = f.hint
+		}
+		if len(f.proto) > 0 {
+			property["x-proto"] = f.proto
 		}
 		if i > 0 {
 			fmt.Println(",")
