@@ -69,16 +69,23 @@ fn subresources(kind: &Kind) -> Vec<Subresource> {
     if kind.resource == resource::NAMESPACES {
         all.push(("finalize", "", "", "Namespace".into(), &["update"]));
     }
+    if kind.status {
+        all.push(("status", "", "", kind.kind.clone(), &SINGLE));
+    }
     if kind.scale.is_some() {
         all.push(("scale", "autoscaling", "v1", "Scale".into(), &SINGLE));
     }
-    if kind.status {
-        all.push(("status", "", "", kind.kind.clone(), &SINGLE));
+    if kind.custom.is_none() {
+        all.sort_by_key(|(name, ..)| *name);
     }
     all
 }
 
 fn verbs(kind: &Kind) -> Vec<&'static str> {
+    // The order is that of the server that serves custom resources.
+    if kind.custom.is_some() {
+        return vec!["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+    }
     ALL.into_iter().filter(|v| kind.resource != resource::NAMESPACES || *v != "deletecollection").collect()
 }
 
@@ -194,7 +201,7 @@ pub fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<
             "kind": question.kind, "verbs": ["create"]
         }));
     }
-    all.sort_by_key(|one| one["name"].as_str().unwrap_or_default().to_owned());
+    all.sort_by_key(|one| one["name"].as_str().and_then(|n| n.split('/').next()).unwrap_or_default().to_owned());
     let group_version = group_version(group, version)["groupVersion"].clone();
     (!all.is_empty())
         .then(|| json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": all}))

@@ -181,7 +181,7 @@ impl Requirement {
         }
         match part.split_whitespace().collect::<Vec<_>>()[..] {
             [key] => of(key, Test::Exists),
-            [_, word, ..] => Err(format!("unable to parse requirement: found '{word}', expected: '=', '!=', '==', 'in', notin'")),
+            [_, word, ..] => Err(format!("unable to parse requirement: found '{word}', expected: in, notin, =, ==, !=, gt, lt")),
             [] => Err("unable to parse requirement: found '', expected: identifier".into()),
         }
     }
@@ -204,7 +204,10 @@ impl FieldSelector {
                 return Err(format!("invalid selector: '{text}'; can't understand '{part}'"));
             };
             if !["metadata.name", "metadata.namespace"].contains(&path) && !known.contains(&path) {
-                return Err(format!("field label not supported: {path}"));
+                return Err(match known {
+                    [] => format!("{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
+                    _ => format!("field label not supported: {path}"),
+                });
             }
             tests.push((path.to_owned(), equal, value.to_owned()));
         }

@@ -10,7 +10,7 @@ use super::audit::Audit;
 use super::logs::{LogQuery, PodLogs};
 use crate::sandbox::model::error::ApiError;
 use crate::sandbox::model::object::{Key, Now};
-use crate::sandbox::model::store::Store;
+use crate::sandbox::model::store::{Store, StoreConfig};
 use crate::sandbox::model::write::Write;
 
 /// Shared by the API server, the controllers, the node and the proxies.
@@ -27,6 +27,12 @@ impl World {
     pub fn new(store: Store) -> Arc<Self> {
         let (changed, _) = watch::channel(store.version());
         Arc::new(Self { store: Mutex::new(store), changed, audit: Audit::default(), logs: OnceLock::new() })
+    }
+
+    /// A world with the namespaces and priority classes that every cluster has.
+    #[expect(clippy::disallowed_methods, reason = "this is the sandbox's one clock")]
+    pub fn started(config: &StoreConfig) -> Arc<Self> {
+        Self::new(Store::new(config, chrono::Utc::now()))
     }
 
     /// The wall clock, the only one the sandbox has.

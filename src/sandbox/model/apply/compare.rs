@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::fieldset::{Entry, FieldSet};
 use super::walk::{Kind, Part, step_of};
-use crate::sandbox::model::schema::Type;
+use crate::sandbox::model::schema::{ListKind, Type};
 
 /// All fields that a configuration sets.
 pub fn fields(of: Type<'_>, object: &Value) -> FieldSet {
@@ -65,10 +65,14 @@ impl Comparison {
         all
     }
 
-    fn put(&mut self, step: &str, below: Three) {
-        self.added.put(step, below.added);
-        self.modified.put(step, below.modified);
-        self.removed.put(step, below.removed);
+    fn put(&mut self, step: impl Fn() -> String, below: Three) {
+        for (set, entry) in
+            [(&mut self.added, below.added), (&mut self.modified, below.modified), (&mut self.removed, below.removed)]
+        {
+            if !entry.is_empty() {
+                set.put(step(), entry);
+            }
+        }
     }
 }
 
@@ -106,23 +110,22 @@ fn three(kind: Kind<'_>, old: Option<&Value>, new: Option<&Value>) -> Three {
             let (o, n) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
             for (key, value) in n.into_iter().flatten() {
                 let was = o.and_then(|m| m.get(key));
-                below.put(&format!("f:{key}"), three(kind.field(key), was, Some(value)));
+                // Most of an object stays as it was: equal parts are not looked into.
+                if was != Some(value) {
+                    below.put(|| format!("f:{key}"), three(kind.field(key), was, Some(value)));
+                }
             }
             for (key, value) in o.into_iter().flatten().filter(|(key, _)| n.is_none_or(|m| !m.contains_key(*key))) {
-                below.put(&format!("f:{key}"), three(kind.field(key), Some(value), None));
+                below.put(|| format!("f:{key}"), three(kind.field(key), Some(value), None));
             }
         }
         Part::Items(list, of) => {
-            let index = |value: Option<&Value>| -> BTreeMap<String, Value> {
-                let items = value.and_then(Value::as_array).into_iter().flatten();
-                items.filter_map(|item| Some((step_of(list, of, item).ok()?, item.clone()))).collect()
-            };
-            let (o, n) = (index(old), index(new));
+            let (o, n) = (index(list, of, old), index(list, of, new));
             for (step, value) in &n {
-                below.put(step, three(Kind::item(of), o.get(step), Some(value)));
+                below.put(|| step.clone(), three(Kind::item(of), o.get(step).copied(), Some(value)));
             }
             for (step, value) in o.iter().filter(|(step, _)| !n.contains_key(*step)) {
-                below.put(step, three(Kind::item(of), Some(value), None));
+                below.put(|| step.clone(), three(Kind::item(of), Some(value), None));
             }
         }
         Part::Leaf => {}
@@ -132,6 +135,11 @@ fn three(kind: Kind<'_>, old: Option<&Value>, new: Option<&Value>) -> Three {
         modified: Entry { here: false, below: below.modified },
         removed: Entry { here: new.is_none(), below: below.removed },
     }
+}
+
+fn index<'v>(list: &ListKind, of: Option<Type<'_>>, value: Option<&'v Value>) -> BTreeMap<String, &'v Value> {
+    let items = value.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(|item| Some((step_of(list, of, item).ok()?, item))).collect()
 }
 
 fn leaf(old: Option<&Value>, new: Option<&Value>) -> Three {

@@ -159,7 +159,8 @@ impl Store {
     /// Puts an object on its shelf, new or changed, and gives it the next version.
     fn put(&mut self, key: &Key, mut object: Value, managed: Managed, now: Now) -> Stored {
         self.version += 1;
-        object["metadata"]["resourceVersion"] = self.version.to_string().into();
+        write::meta(&mut object).insert("resourceVersion".into(), self.version.to_string().into());
+        write::order(&mut object);
         let stored = Stored { object: Arc::new(object), managed: Arc::new(managed) };
         let is_new = self.stored(key).is_none();
         let shelf = self.shelves.entry(key.resource.clone()).or_default();

@@ -77,6 +77,7 @@ impl Store {
             return Err(patch_options(|c| c.required(&Path::Root.field("fieldManager"), "is required for apply patch")));
         }
         let kind = self.stored_kind(&target.kind);
+        let given = (object::namespace(&body.value).to_owned(), name(&body.value).to_owned());
         let config = configuration(target, body.value)?;
         let old = self.stored(&target.key()).cloned();
         if old.is_none() && (target.sub != Sub::Main || !uid(&config).is_empty()) {
@@ -90,7 +91,7 @@ impl Store {
         }
         let of = kind.schema();
         check::check(of, &config).map_err(|why| {
-            let which = format!("{}/{}; {}, Kind={}", object::namespace(&config), name(&config), kind.api_version(), kind.kind);
+            let which = format!("{}/{}; {}, Kind={}", given.0, given.1, kind.api_version(), kind.kind);
             ApiError::new(500, "", format!("failed to create typed patch object ({which}): {why}"), None)
         })?;
         let by = options.writer(target, true);
@@ -266,6 +267,7 @@ fn prepared(kind: &Kind, sub: Sub, mut new: Value, old: &Value, trusted: bool) -
                 carry_top(&mut new, old, "spec");
             }
         }
+        Sub::Status if trusted => {}
         Sub::Status => {
             let mut kept = old.clone();
             carry_top(&mut kept, &new, "status");

@@ -47,14 +47,15 @@ const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 fn autoscaler_to_v2(mut object: Value) -> Value {
     let mut metrics = Vec::new();
     for (key, field) in [(METRICS, "metrics"), (BEHAVIOR, "behavior")] {
-        let text = object["metadata"]["annotations"].as_object_mut().and_then(|a| a.shift_remove(key));
+        let annotations = object.get_mut("metadata").and_then(|m| m.get_mut("annotations")).and_then(Value::as_object_mut);
+        let text = annotations.and_then(|a| a.shift_remove(key));
         match text.as_ref().and_then(Value::as_str).and_then(|t| serde_json::from_str(t).ok()) {
             Some(Value::Array(more)) if field == "metrics" => metrics.extend(more),
             Some(value) if field == "behavior" => object["spec"]["behavior"] = value,
             _ => {}
         }
     }
-    if let Some(percent) = object["spec"].as_object_mut().and_then(|s| s.shift_remove(TARGET)) {
+    if let Some(percent) = object.get_mut("spec").and_then(Value::as_object_mut).and_then(|s| s.shift_remove(TARGET)) {
         metrics.insert(0, json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}}}));
     }
     if !metrics.is_empty() {

@@ -111,11 +111,13 @@ pub fn shown(kind: &Kind, stored: &Stored) -> Value {
 
 /// The same without `metadata.managedFields`.
 pub fn plain(kind: &Kind, object: &Object) -> Value {
-    let mut object = view::from_stored(kind.view, Value::clone(object));
-    if kind.view != View::Stored {
-        object["apiVersion"] = kind.api_version().into();
+    if kind.view == View::Stored {
+        return Value::clone(object);
     }
-    object
+    let mut shown = view::from_stored(kind.view, Value::clone(object));
+    shown["apiVersion"] = kind.api_version().into();
+    // The other form may drop what this one writes, and the other way round.
+    decode(kind.schema(), shown.clone(), kind.custom.is_some(), &mut Vec::new()).unwrap_or(shown)
 }
 
 fn type_word(value: &Value) -> &'static str {
@@ -185,6 +187,30 @@ pub(super) fn meta(object: &mut Value) -> &mut Map<String, Value> {
         Value::Object(map) => map,
         _ => unreachable!("it was made an object above"),
     }
+}
+
+/// Brings the metadata into the order in which the API server writes it.
+pub(super) fn order(object: &mut Value) {
+    const ORDER: [&str; 14] = [
+        "name",
+        "generateName",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "labels",
+        "annotations",
+        "ownerReferences",
+        "finalizers",
+        "managedFields",
+    ];
+    let meta = meta(object);
+    let mut given = std::mem::take(meta);
+    meta.extend(ORDER.iter().filter_map(|key| given.swap_remove_entry(*key)));
+    meta.extend(given);
 }
 
 /// Sets a field of the metadata to what another object has, or removes it.

@@ -93,6 +93,10 @@ fn strategy(strategy: &Value, at: &Path<'_>, causes: &mut Causes) {
                 causes.invalid(&at_unavailable, rolling["maxUnavailable"].clone(), "must not be greater than 100%");
             }
         }
-        _ => causes.not_supported(at, strategy.clone(), &["Recreate", "RollingUpdate"]),
+        _ => {
+            // Quoted as the API server's own struct.
+            let quoted = serde_json::json!({"Type": strategy["type"], "RollingUpdate": rolling});
+            causes.not_supported(at, quoted, &["Recreate", "RollingUpdate"]);
+        }
     }
 }

@@ -73,7 +73,7 @@ fn common(container: &Value, around: &Around<'_>, at: &Path<'_>, causes: &mut Ca
         environment(variable, &at.field("env").index(i), causes);
     }
     for (i, source) in list(container, "envFrom").iter().enumerate() {
-        environment_source(source, &at.field("envFrom").index(i), causes);
+        environment_source(source, &at.field("envFrom"), i, causes);
     }
     mounts(container, around, &at.field("volumeMounts"), causes);
     one_of(container, "imagePullPolicy", &["Always", "IfNotPresent", "Never"], at, causes);
@@ -129,7 +129,7 @@ fn environment(variable: &Value, at: &Path<'_>, causes: &mut Causes) {
         causes.invalid(
             &at,
             "",
-            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
         );
     } else if !text(variable, "value").is_empty() {
         causes.invalid(&at, "", "may not be specified when `value` is not empty");
@@ -152,12 +152,18 @@ fn field_path(path: &str, at: &Path<'_>, causes: &mut Causes) {
         "status.podIPs",
     ];
     let subscript = ["metadata.labels['", "metadata.annotations['"].iter().any(|p| path.starts_with(p)) && path.ends_with("']");
-    if !path.is_empty() && !subscript && !KNOWN.contains(&path) {
+    if path.is_empty() || subscript || KNOWN.contains(&path) {
+        return;
+    }
+    if ["metadata.labels", "metadata.annotations", "spec.restartPolicy", "spec.schedulerName", "status.phase"].contains(&path) {
         causes.not_supported(at, path, &KNOWN);
+    } else {
+        causes.invalid(at, path, &format!("error converting fieldPath: field label not supported: {path}"));
     }
 }
 
-fn environment_source(source: &Value, at: &Path<'_>, causes: &mut Causes) {
+fn environment_source(source: &Value, list: &Path<'_>, index: usize, causes: &mut Causes) {
+    let at = list.index(index);
     let kinds: Vec<&str> = ["configMapRef", "secretRef"].into_iter().filter(|k| source[*k].is_object()).collect();
     for kind in &kinds {
         if text(&source[*kind], "name").is_empty() {
@@ -165,9 +171,9 @@ fn environment_source(source: &Value, at: &Path<'_>, causes: &mut Causes) {
         }
     }
     match kinds.len() {
-        0 => causes.invalid(at, "", "must specify one of: `configMapRef` or `secretRef`"),
+        0 => causes.invalid(list, "", "must specify one of: `configMapRef` or `secretRef`"),
         1 => {}
-        _ => causes.invalid(at, "", "may not have more than one field specified at a time"),
+        _ => causes.invalid(list, "", "may not have more than one field specified at a time"),
     }
 }
 
@@ -195,12 +201,18 @@ fn amount(resources: &Value, list: &str, name: &str) -> Option<Quantity> {
     resources[list].get(name)?.as_str()?.parse().ok()
 }
 
+/// Resources that need no domain; not all of them are for containers.
+const STANDARD: [&str; 6] = ["cpu", "memory", "ephemeral-storage", "pods", "services", "storage"];
+
 fn resources(resources: &Value, at: &Path<'_>, causes: &mut Causes) {
     for kind in ["limits", "requests"] {
         let list = at.field(kind);
         for (name, value) in resources[kind].as_object().into_iter().flatten() {
             let at = list.key(name);
             causes.all_invalid(&at, &name.as_str().into(), names::qualified(name));
+            if !name.contains('/') && !STANDARD.contains(&name.as_str()) && !name.starts_with("hugepages-") {
+                causes.invalid(&at, name.as_str(), "must be a standard resource type or fully qualified");
+            }
             if !name.contains('/')
                 && !["cpu", "memory", "ephemeral-storage"].contains(&name.as_str())
                 && !name.starts_with("hugepages-")

@@ -54,7 +54,10 @@ fn versions(versions: &[Value], at: &Path<'_>, causes: &mut Causes) {
         if versions[..i].iter().any(|other| other["name"] == version["name"]) {
             causes.invalid(&at.field("name"), version["name"].clone(), "must contain unique version names");
         }
-        let at = at.field("schema");
+        let spec = Path::Root.field("spec");
+        // A schema that all versions share is spoken of as the one of the definition.
+        let (of_all, of_one) = (spec.field("validation"), at.field("schema"));
+        let at = if versions.len() == 1 && !version["schema"].is_null() { &of_all } else { &of_one };
         let at = at.field("openAPIV3Schema");
         let schema = &version["schema"]["openAPIV3Schema"];
         if schema.is_null() {

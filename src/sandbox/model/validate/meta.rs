@@ -31,7 +31,7 @@ pub fn metadata(kind: &Kind, new: &Value, old: Option<&Value>, causes: &mut Caus
     super::labels(&meta["labels"], &at.field("labels"), causes);
     annotations(&meta["annotations"], &at.field("annotations"), causes);
     owners(&meta["ownerReferences"], &at.field("ownerReferences"), causes);
-    finalizers(meta, old, &at.field("finalizers"), causes);
+    finalizers(meta, old, kind.custom.is_none(), &at.field("finalizers"), causes);
     if let Some(old) = old {
         for key in ["name", "namespace", "uid"] {
             super::immutable(meta, Some(&old["metadata"]), key, &at, causes);
@@ -77,10 +77,14 @@ fn owners(owners: &Value, at: &Path<'_>, causes: &mut Causes) {
     }
 }
 
-fn finalizers(meta: &Value, old: Option<&Value>, at: &Path<'_>, causes: &mut Causes) {
+fn finalizers(meta: &Value, old: Option<&Value>, builtin: bool, at: &Path<'_>, causes: &mut Causes) {
     let all = list(meta, "finalizers");
-    for finalizer in all {
-        causes.all_invalid(at, finalizer, names::qualified(finalizer.as_str().unwrap_or_default()));
+    for (i, finalizer) in all.iter().enumerate() {
+        let name = finalizer.as_str().unwrap_or_default();
+        causes.all_invalid(at, finalizer, names::qualified(name));
+        if builtin && !name.contains('/') && !["kubernetes", "orphan", "foregroundDeletion"].contains(&name) {
+            causes.invalid(&at.index(i), name, "name is neither a standard finalizer name nor is it fully qualified");
+        }
     }
     if all.iter().any(|f| f == "orphan") && all.iter().any(|f| f == "foregroundDeletion") {
         causes.invalid(at, meta["finalizers"].clone(), "finalizer orphan and foregroundDeletion cannot be both set");

@@ -62,9 +62,6 @@ pub fn lease(new: &Value, _: Option<&Value>, causes: &mut Causes) {
     if let Some(count) = spec["leaseTransitions"].as_i64().filter(|s| *s < 0) {
         causes.invalid(&at.field("leaseTransitions"), count, "must be greater than or equal to 0");
     }
-    if spec["holderIdentity"] == "" {
-        causes.invalid(&at.field("holderIdentity"), "", "must not be empty");
-    }
 }
 
 /// A HorizontalPodAutoscaler.
@@ -83,6 +80,14 @@ pub fn autoscaler(new: &Value, _: Option<&Value>, causes: &mut Causes) {
     }
     for key in ["kind", "name"].into_iter().filter(|k| text(&spec["scaleTargetRef"], k).is_empty()) {
         causes.required(&at.field("scaleTargetRef").field(key), "");
+    }
+    let version = text(&spec["scaleTargetRef"], "apiVersion");
+    if !version.contains('/') {
+        causes.invalid(&at.field("scaleTargetRef").field("apiVersion"), version, "apiVersion must specify API group");
+    }
+    if least == Some(0) && !list(spec, "metrics").iter().any(|m| ["Object", "External"].contains(&text(m, "type"))) {
+        let why = "must specify at least one Object or External metric to support scaling to zero replicas";
+        causes.forbidden(&at.field("metrics"), why);
     }
     let sources = [
         ("ContainerResource", "containerResource"),

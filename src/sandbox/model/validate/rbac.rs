@@ -29,7 +29,7 @@ pub fn binding(new: &Value, old: Option<&Value>, causes: &mut Causes) {
     let root = Path::Root;
     let at = root.field("roleRef");
     if !["Role", "ClusterRole"].contains(&text(&new["roleRef"], "kind")) {
-        causes.not_supported(&at.field("kind"), text(&new["roleRef"], "kind"), &["ClusterRole", "Role"]);
+        causes.not_supported(&at.field("kind"), text(&new["roleRef"], "kind"), &["Role", "ClusterRole"]);
     }
     if text(&new["roleRef"], "name").is_empty() {
         causes.required(&at.field("name"), "");
@@ -44,7 +44,7 @@ pub fn binding(new: &Value, old: Option<&Value>, causes: &mut Causes) {
             causes.required(&at.field("name"), "");
         }
         match text(subject, "kind") {
-            "ServiceAccount" if text(subject, "namespace").is_empty() => causes.required(&at.field("namespace"), ""),
+            "ServiceAccount" if new["kind"] == "ClusterRoleBinding" && text(subject, "namespace").is_empty() => causes.required(&at.field("namespace"), ""),
             "ServiceAccount" | "User" | "Group" => {}
             other => causes.not_supported(&at.field("kind"), other, &["ServiceAccount", "User", "Group"]),
         }

@@ -159,16 +159,25 @@ async fn answer(api: &Arc<Api>, request: Request, agent: String, style: respond:
         }
         Place::Root { core: true } => value(&discovery::core_versions(&api.options.address)),
         Place::Root { core: false } => value(&registry(&|r| Some(discovery::group_list(r)))?),
-        Place::Group(group) => value(&registry(&|r| discovery::group(r, &group))?),
-        Place::GroupVersion(group, version) => value(&registry(&|r| discovery::resource_list(r, &group, &version))?),
+        Place::Group(group) => Ok(found(api.world.read(|s| discovery::group(s.registry(), &group)), style)),
+        Place::GroupVersion(group, version) => {
+            Ok(found(api.world.read(|s| discovery::resource_list(s.registry(), &group, &version)), style))
+        }
         Place::OpenApi(None) => value(&registry(&|r| Some(openapi::index(r)))?),
         Place::OpenApi(Some((group, version))) => value(&registry(&|r| openapi::document(r, &group, &version))?),
         Place::Version => value(&version()),
         Place::Health => Ok(respond::text(200, "ok")),
         Place::Index => value(&json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]})),
-        Place::Nowhere => Ok(respond::text(404, "404 page not found\n")),
+        Place::Nowhere => Ok(respond::text(404, NOWHERE)),
     }
 }
+
+/// A part of discovery; where a group is not served, its whole path is unknown.
+fn found(part: Option<serde_json::Value>, style: respond::Style) -> Response<Body> {
+    part.map_or_else(|| respond::text(404, NOWHERE), |part| respond::value(200, &part, style))
+}
+
+const NOWHERE: &str = "404 page not found\n";
 
 fn version() -> serde_json::Value {
     json!({
@@ -218,7 +227,10 @@ fn dispatch(call: Call) -> Result<Response<Body>, ApiError> {
     }
     match discovery::QUESTIONS.iter().find(|q| q.group == *group && q.plural == *plural && version == "v1") {
         Some(question) if call.resource.name.is_empty() => call.question(question),
-        _ => Err(ApiError::no_such_resource()),
+        _ if call.world.read(|store| discovery::versions(store.registry(), group).contains(version)) => {
+            Err(ApiError::no_such_resource())
+        }
+        _ => Ok(respond::text(404, NOWHERE)),
     }
 }
 

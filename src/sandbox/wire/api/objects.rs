@@ -117,9 +117,7 @@ impl Call {
         let options = self.params.delete_options(&sent)?;
         let done = self.world.change(|store, now| store.delete(&target, &options, now))?;
         let waits = !done.deleted
-            && (options.propagation == Some(store::Propagation::Foreground)
-                || sent["orphanDependents"] == false
-                || self.params.get("orphanDependents") == Some("false"));
+            && (sent["orphanDependents"] == false || self.params.get("orphanDependents") == Some("false"));
         let shown = self.showing(&target.kind).done(done.object);
         Ok(respond::value(if waits { 202 } else { 200 }, &shown, self.style()))
     }

@@ -46,7 +46,7 @@ impl Call {
             "SubjectAccessReview" if answer["spec"]["user"] != USER && !is_master(&answer["spec"]["groups"]) => {
                 json!({"allowed": false, "reason": "the sandbox knows one user only"})
             }
-            _ => json!({"allowed": true, "reason": "the sandbox lets its one user do everything"}),
+            _ => json!({"allowed": true}),
         };
         Ok(respond::value(201, &answer, self.style()))
     }
