@@ -107,7 +107,7 @@ mod tests {
     fn slices(objects: Vec<Value>) -> Slices {
         let mut store = Store::default();
         for object in objects {
-            store.apply(Write::Create { resource: resource::ENDPOINT_SLICES, object }, chrono::DateTime::UNIX_EPOCH);
+            store.apply(Write::Create { resource: resource::ENDPOINT_SLICES, object }, chrono::DateTime::UNIX_EPOCH).unwrap();
         }
         Slices::read(&store)
     }

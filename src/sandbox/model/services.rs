@@ -61,11 +61,11 @@ mod tests {
             json!({"metadata": {"namespace": "todo", "name": "headless"}, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}),
             json!({"metadata": {"namespace": "todo", "name": "outside"}, "spec": {"type": "ExternalName", "ports": [{"port": 80}]}}),
         ] {
-            store.apply(Write::Create { resource: resource::SERVICES, object }, chrono::DateTime::UNIX_EPOCH);
+            store.apply(Write::Create { resource: resource::SERVICES, object }, chrono::DateTime::UNIX_EPOCH).unwrap();
         }
         let slice = json!({"metadata": {"namespace": "todo", "name": "backend-1", "labels": {SERVICE_NAME: "backend"}},
             "ports": [{"name": "http", "port": 8000}], "endpoints": [{"addresses": ["127.1.0.1"], "targetRef": {"name": "a"}}]});
-        store.apply(Write::Create { resource: resource::ENDPOINT_SLICES, object: slice }, chrono::DateTime::UNIX_EPOCH);
+        store.apply(Write::Create { resource: resource::ENDPOINT_SLICES, object: slice }, chrono::DateTime::UNIX_EPOCH).unwrap();
         assert_eq!(
             build(&store),
             [Frontend {

@@ -17,12 +17,12 @@ pub fn apply(store: &mut Store, writes: Vec<Write>, now: Now) -> Vec<Outcome> {
         let is_creation = matches!(write, Write::Create { .. });
         let done = store.apply(write, now);
         if !is_event {
-            told_of = done;
+            told_of = done.is_ok();
         }
-        match (done, is_creation) {
-            (true, _) => Outcome::Done,
-            (false, true) => Outcome::Refused("the object exists already".into()),
-            (false, false) => Outcome::Dropped,
+        match done {
+            Ok(()) => Outcome::Done,
+            Err(error) if is_creation => Outcome::Refused(error.message().to_owned()),
+            Err(_) => Outcome::Dropped,
         }
     };
     writes.into_iter().map(apply).collect()

@@ -25,7 +25,7 @@ impl Cluster {
     fn add(&mut self, resource: Resource, object: serde_json::Value) {
         self.1 += 1;
         let now = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(self.1);
-        assert!(self.0.apply(Write::Create { resource, object }, now));
+        self.0.apply(Write::Create { resource, object }, now).unwrap();
     }
 
     /// Rules of one Ingress: host, path type, path, Service.
@@ -171,7 +171,7 @@ fn a_published_address_is_not_written_twice() {
     cluster.ingress("i", &[]);
     let listening = "127.0.0.1:8080".parse().unwrap();
     for write in publish(&cluster.0, listening) {
-        cluster.0.apply(write, chrono::DateTime::UNIX_EPOCH);
+        cluster.0.apply(write, chrono::DateTime::UNIX_EPOCH).unwrap();
     }
     assert_eq!(publish(&cluster.0, listening), []);
     let key = Key::new(resource::INGRESSES, "todo", "i");

@@ -9,7 +9,7 @@ fn store(objects: &[(Resource, Value)]) -> Store {
     let mut store = Store::default();
     for (resource, object) in objects {
         let create = Write::Create { resource: resource.clone(), object: object.clone() };
-        assert!(store.apply(create, DateTime::UNIX_EPOCH));
+        store.apply(create, DateTime::UNIX_EPOCH).unwrap();
     }
     store
 }

@@ -1,0 +1,32 @@
+//! The sandbox's API server from outside: against recordings of a real one, with a Kubernetes client, and with `kubectl`.
+
+mod client;
+mod conformance;
+mod kubectl;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use kube::Client;
+use tower::ServiceExt;
+use verifier::sandbox::model::store::{Store, StoreConfig};
+use verifier::sandbox::wire::api::{ApiOptions, router};
+use verifier::sandbox::wire::world::World;
+
+/// A world with the usual namespaces, and a client that calls its API without a socket.
+pub(crate) fn in_process() -> (Arc<World>, Client) {
+    let world = World::started(&StoreConfig { namespaces: true, ..StoreConfig::default() });
+    let service = router(world.clone(), ApiOptions::default())
+        .map_request(|request: http::Request<kube::client::Body>| request.map(Body::new));
+    (world, Client::new(service, "default"))
+}
+
+#[test]
+fn a_world_starts_with_the_usual_namespaces() {
+    use verifier::sandbox::model::object::{name, resource};
+    use verifier::sandbox::model::write::Read;
+    let (world, _) = in_process();
+    let names: Vec<String> =
+        world.read(|store: &Store| store.list(&resource::NAMESPACES, None).iter().map(|n| name(n).to_owned()).collect());
+    assert_eq!(names, ["default", "kube-node-lease", "kube-public", "kube-system"]);
+}
