@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::report::{self, Reporter};
 use crate::run::{Options, Recorder, dispatch};
 use crate::sandbox::Sandbox;
+use crate::sandbox::wire::node::Images;
 
 /// An error message and the exit code that goes with it.
 struct Stop(String, Exit);
@@ -46,7 +47,7 @@ struct Plan {
     given: Vec<serde_json::Value>,
     applies: Vec<(usize, Vec<serde_json::Value>)>,
     choice: Option<Choice>,
-    images: Vec<(String, Vec<String>)>,
+    images: Images,
     json: Vec<PathBuf>,
 }
 
@@ -72,7 +73,7 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
     if choice.is_some() && !args.image.is_empty() {
         return Err(usage("--image is for the sandbox; a real cluster pulls its images itself".into()));
     }
-    let images = args.image.iter().map(|i| sandbox::image(i)).collect::<Result<_, _>>().map_err(usage)?;
+    let images = sandbox::images(&args.image).map_err(usage)?;
     let json = args.out.iter().map(|o| json_file(o)).collect::<Result<_, _>>().map_err(usage)?;
     Ok(Plan { scenario, given, applies, choice, images, json })
 }
@@ -122,6 +123,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         None => None,
     };
     let unreachable = |message: String| Stop(message, Exit::Unreachable);
+    let seed = args.seed.map_or_else(sandbox::draw, Ok).map_err(unreachable)?;
     let (sandbox, connection) = match &plan.choice {
         Some(choice) => {
             let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
@@ -131,7 +133,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         }
         None => {
             say("no cluster was named: using the embedded sandbox");
-            let options = sandbox::options(plan.images, plan.scenario.sandbox.ingress_lag).map_err(&unreachable)?;
+            let options = sandbox::options(plan.images, plan.scenario.sandbox.ingress_lag, seed);
             let sandbox = Sandbox::start(options).await.map_err(|e| unreachable(chain(&e)))?;
             let connection = connect(sandbox.config().map_err(|e| unreachable(chain(&e)))?, "sandbox".into());
             (Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?)
@@ -142,7 +144,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         connection,
         given: plan.given,
         applies: plan.applies,
-        seed: args.seed.unwrap_or_else(rand::random),
+        seed,
         command: command(),
         recorder,
         reporters: reporters(args),
