@@ -48,7 +48,11 @@ async fn serve(args: &SandboxArgs, options: Options, objects: &[serde_json::Valu
         sandbox.write_kubeconfig(&args.kubeconfig).map_err(|e| format!("{}: {e}", args.kubeconfig.display()))?;
         let connection = connect(sandbox.config().map_err(|e| chain(&e))?, "sandbox".into()).map_err(|e| chain(&e))?;
         act::apply(&connection.writer, objects, "default").await.map_err(|e| chain(&e))?;
-        print(&format!("kubeconfig  {}\ningress     {}\n", args.kubeconfig.display(), format_args!("http://{}", sandbox.ingress_address())));
+        print(&format!(
+            "kubeconfig  {}\ningress     {}\n",
+            args.kubeconfig.display(),
+            format_args!("http://{}", sandbox.ingress_address())
+        ));
         say(&format!("the sandbox runs until Ctrl-C; try: kubectl --kubeconfig {} get all -A", args.kubeconfig.display()));
         let number = tokio::select! {
             _ = interrupt.recv() => SignalKind::interrupt(),
@@ -57,10 +61,10 @@ async fn serve(args: &SandboxArgs, options: Options, objects: &[serde_json::Valu
         Ok(Exit::Signal(number.as_raw_value()))
     }
     .await;
-    sandbox.stop().await;
+    let stopped = sandbox.stop().await.map_err(|e| chain(&e));
     // Written by this process, and useless from now on.
     drop(std::fs::remove_file(&args.kubeconfig));
-    outcome
+    stopped.and(outcome)
 }
 
 /// The user's images: `todo/backend=./run.sh --flag` is an image and its command.

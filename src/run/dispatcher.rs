@@ -16,8 +16,8 @@ use crate::cluster::connect::Connection;
 use crate::domain::course::{Command, Course};
 use crate::domain::event::{Event, FORMAT, RunStarted, What};
 use crate::domain::scenario::Scenario;
-use crate::domain::summary::Summary;
 use crate::domain::slice::LoadEvent;
+use crate::domain::summary::Summary;
 use crate::load::Driver;
 use crate::report::Reporter;
 
@@ -116,7 +116,11 @@ struct Run {
 }
 
 impl Run {
-    async fn to_the_end(&mut self, mut inbox: mpsc::Receiver<What>, mut load_inbox: mpsc::Receiver<LoadEvent>) -> std::io::Result<()> {
+    async fn to_the_end(
+        &mut self,
+        mut inbox: mpsc::Receiver<What>,
+        mut load_inbox: mpsc::Receiver<LoadEvent>,
+    ) -> std::io::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         while !self.finished {
@@ -199,7 +203,9 @@ impl Run {
         self.tasks.spawn(async move {
             let trouble = match tokio::time::timeout(patience, driver.join()).await {
                 Ok(Ok(summary)) if summary.undelivered == 0 => None,
-                Ok(Ok(summary)) => Some(format!("{} events of the load driver were lost: the counts are too low", summary.undelivered)),
+                Ok(Ok(summary)) => {
+                    Some(format!("{} events of the load driver were lost: the counts are too low", summary.undelivered))
+                }
                 Ok(Err(error)) => Some(format!("the load driver came to no orderly end: {error}")),
                 Err(_) => Some("requests in flight were left without an outcome".into()),
             };
