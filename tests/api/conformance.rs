@@ -135,6 +135,12 @@ fn redact(key: &str, value: &mut Value) {
 fn general(text: &str) -> String {
     let uid = regex::Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap();
     let text = uid.replace_all(text, "UID").into_owned();
+    // The real server draws the order of these from a map.
+    if let Some((wrong, supported)) = text.split_once("supported values: ") {
+        let mut supported: Vec<_> = supported.split(", ").collect();
+        supported.sort_unstable();
+        return format!("{wrong}supported values: {}", supported.join(", "));
+    }
     let quoted = regex::Regex::new(r"(?s)(pod updates may not change fields other than).*").unwrap();
     quoted.replace_all(&text, "$1 ...").into_owned()
 }

@@ -15,14 +15,18 @@ use verifier::sandbox::wire::world::World;
 
 /// A world with the usual namespaces, and a client that calls its API without a socket.
 pub(crate) fn in_process() -> (Arc<World>, Client) {
-    let world = World::started(&StoreConfig { namespaces: true, ..StoreConfig::default() });
+    in_process_with(StoreConfig::default())
+}
+
+fn in_process_with(config: StoreConfig) -> (Arc<World>, Client) {
+    let world = World::started(&StoreConfig { namespaces: true, ..config });
     let service = router(world.clone(), ApiOptions::default())
         .map_request(|request: http::Request<kube::client::Body>| request.map(Body::new));
     (world, Client::new(service, "default"))
 }
 
-#[test]
-fn a_world_starts_with_the_usual_namespaces() {
+#[tokio::test]
+async fn a_world_starts_with_the_usual_namespaces() {
     use verifier::sandbox::model::object::{name, resource};
     use verifier::sandbox::model::write::Read;
     let (world, _) = in_process();

@@ -1,5 +1,6 @@
 //! `metadata.managedFields`: who set which fields, and when.
 
+use chrono::Timelike as _;
 use serde_json::{Value, json};
 
 use super::fieldset::FieldSet;
@@ -105,6 +106,8 @@ impl Managed {
     pub(super) fn set(&mut self, manager: &Manager, fields: FieldSet, time: Option<Now>) {
         self.0.retain(|o| !o.manager.is(manager));
         if !fields.is_empty() {
+            // Shown and read back as whole seconds: more would make an object differ from itself.
+            let time = time.and_then(|t| t.with_nanosecond(0));
             self.0.push(Owned { manager: manager.clone(), fields, time });
         }
     }

@@ -233,6 +233,3 @@ fn dispatch(call: Call) -> Result<Response<Body>, ApiError> {
         _ => Ok(respond::text(404, NOWHERE)),
     }
 }
-
-#[cfg(test)]
-mod tests;
