@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
     };
     let exit = match args.command {
         Command::Run(args) => run::main(args),
-        Command::Sandbox(args) => sandbox::main(args),
+        Command::Sandbox(args) => sandbox::main(&args),
         // Not one of ours: it ends as its environment says.
         Command::Workload => return workload::main(),
         Command::Schema { kind } => schema(kind),
