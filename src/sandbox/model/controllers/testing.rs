@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::view::{Part, View};
 use crate::sandbox::model::object::{Key, Now, Object, Resource, name, parse_time, resource};
-use crate::sandbox::model::store::Store;
+use crate::sandbox::model::store::{Store, StoreConfig};
 use crate::sandbox::model::virtual_cluster::VirtualCluster;
 use crate::sandbox::model::virtual_node::{Behavior, VirtualNode};
 use crate::sandbox::model::write::{Read, Write};
@@ -56,7 +56,9 @@ pub(crate) fn rolling(surge: impl Into<Value>, unavailable: impl Into<Value>) ->
 pub(crate) fn cluster(mut behave: impl FnMut(&str) -> Behavior + Send + 'static) -> VirtualCluster {
     let image = |pod: &Value| pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
     let node = VirtualNode::new("node-1", move |pod| behave(&image(pod)));
-    VirtualCluster::new(Store::default(), node, 1, start())
+    // Who owns which field is nothing to the controllers.
+    let store = Store::bare(StoreConfig { managers: false, ..StoreConfig::default() });
+    VirtualCluster::new(store, node, 1, start())
 }
 
 /// The same with a Deployment that has come up.

@@ -131,6 +131,7 @@ fn volumes<'a>(spec: &'a Value, at: &Path<'_>, causes: &mut Causes) -> BTreeSet<
     for (i, volume) in list(spec, "volumes").iter().enumerate() {
         let at = at.index(i);
         let name = text(volume, "name");
+        let before = causes.0.len();
         if name.is_empty() {
             causes.required(&at.field("name"), "");
         } else {
@@ -147,8 +148,12 @@ fn volumes<'a>(spec: &'a Value, at: &Path<'_>, causes: &mut Causes) -> BTreeSet<
                 causes.required(&at.field(source).field(key), "");
             }
         }
-        if !known.insert(name) {
+        if known.contains(name) {
             causes.duplicate(&at.field("name"), name);
+        }
+        // Only a sound volume counts: for the next of its name, and for those who mount it.
+        if causes.0.len() == before {
+            known.insert(name);
         }
     }
     known

@@ -93,7 +93,8 @@ mod tests {
 
         let mut holes = Holes::default();
         holes.dig(*pod.ip(), &[pod.port()], at(0));
-        let clients: Vec<_> = (0..8).map(|_| std::thread::spawn(move || connect(pod, Duration::from_secs(3)))).collect();
+        // Long enough for a SYN to be sent twice: the kernel repeats it after a second.
+        let clients: Vec<_> = (0..8).map(|_| std::thread::spawn(move || connect(pod, Duration::from_millis(1200)))).collect();
         let answers: Vec<_> = clients.into_iter().map(|c| c.join().unwrap()).collect();
         assert_eq!(answers, [Err(ErrorKind::TimedOut); 8]);
 

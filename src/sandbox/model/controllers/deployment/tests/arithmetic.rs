@@ -119,7 +119,7 @@ fn of(amount: &Value, total: i64, round: fn(f64) -> f64) -> i64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn surge_and_unavailability_are_never_exceeded(replicas in 1..11_i64, surge in amount(), unavailable in amount(), seed: u64) {
