@@ -33,11 +33,11 @@ where
     Api::namespaced(client.clone(), "default")
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "JSON is written where it is needed")]
 fn read<K: DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "JSON is written where it is needed")]
 fn config_map(name: &str, labels: Value) -> ConfigMap {
     read(json!({"metadata": {"name": name, "labels": labels}, "data": {"a": "1"}}))
 }
@@ -105,7 +105,7 @@ async fn a_watch_tells_what_enters_and_leaves_its_selector_and_ends_with_a_bookm
 
 #[tokio::test]
 async fn what_has_fallen_out_of_the_history_is_gone() {
-    let (_world, client) = in_process_with(StoreConfig { history: 4, ..StoreConfig::default() });
+    let (_world, client) = in_process_with(&StoreConfig { history: 4, ..StoreConfig::default() });
     let maps = api::<ConfigMap>(&client);
     let from = create(&maps, &config_map("m-0", json!({}))).await.resource_version().unwrap();
     let page = maps.list(&ListParams::default().limit(1)).await.unwrap();
@@ -118,8 +118,7 @@ async fn what_has_fallen_out_of_the_history_is_gone() {
     let mut events = maps.watch(&WatchParams::default(), &from).await.unwrap().boxed();
     let first = timeout(DEADLINE, events.try_next()).await.unwrap();
     let code = match first {
-        Ok(Some(WatchEvent::Error(status))) => status.code,
-        Err(Error::Api(status)) => status.code,
+        Ok(Some(WatchEvent::Error(status))) | Err(Error::Api(status)) => status.code,
         other => panic!("{other:?}"),
     };
     assert_eq!(code, 410);

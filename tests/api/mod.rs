@@ -15,11 +15,11 @@ use verifier::sandbox::wire::world::World;
 
 /// A world with the usual namespaces, and a client that calls its API without a socket.
 pub(crate) fn in_process() -> (Arc<World>, Client) {
-    in_process_with(StoreConfig::default())
+    in_process_with(&StoreConfig::default())
 }
 
-fn in_process_with(config: StoreConfig) -> (Arc<World>, Client) {
-    let world = World::started(&StoreConfig { namespaces: true, ..config });
+fn in_process_with(config: &StoreConfig) -> (Arc<World>, Client) {
+    let world = World::started(&StoreConfig { namespaces: true, ..config.clone() });
     let service = router(world.clone(), ApiOptions::default())
         .map_request(|request: http::Request<kube::client::Body>| request.map(Body::new));
     (world, Client::new(service, "default"))

@@ -33,30 +33,27 @@ impl Store {
         if if_version.is_some_and(|wanted| old.object["metadata"]["resourceVersion"] != wanted) {
             return Err(ApiError::modified(kind.about(), &key.name));
         }
-        let new = match (sub, kind.schema().under("status")) {
-            (Sub::Status, Some(of)) => {
-                // The commonest write of all: only the status is read anew, and often it says what it said before.
-                let mut status = old.object["status"].clone();
-                if let Some(patch) = patch.get("status") {
-                    json_patch::merge(&mut status, patch);
-                }
-                let status = read_believed(&kind, of, status)?;
-                let annotations = annotations_after(&old.object, patch);
-                if old.object["status"] == status && annotations.is_none() {
-                    return Ok(());
-                }
-                let mut new = Value::clone(&old.object);
-                new["status"] = status;
-                if let Some(annotations) = annotations {
-                    new["metadata"]["annotations"] = annotations;
-                }
-                new
+        let new = if let (Sub::Status, Some(of)) = (sub, kind.schema().under("status")) {
+            // The commonest write of all: only the status is read anew, and often it says what it said before.
+            let mut status = old.object["status"].clone();
+            if let Some(patch) = patch.get("status") {
+                json_patch::merge(&mut status, patch);
             }
-            _ => {
-                let mut new = Value::clone(&old.object);
-                json_patch::merge(&mut new, patch);
-                self.believed(&kind, new)?
+            let status = read_believed(&kind, of, status)?;
+            let annotations = annotations_after(&old.object, patch);
+            if old.object["status"] == status && annotations.is_none() {
+                return Ok(());
             }
+            let mut new = Value::clone(&old.object);
+            new["status"] = status;
+            if let Some(annotations) = annotations {
+                new["metadata"]["annotations"] = annotations;
+            }
+            new
+        } else {
+            let mut new = Value::clone(&old.object);
+            json_patch::merge(&mut new, patch);
+            self.believed(&kind, new)?
         };
         let managed = Managed::clone(&old.managed);
         let change = Change { old: &old, new, managed, done: false, by: component(&kind, sub), sub, dry_run: false, trusted: true };

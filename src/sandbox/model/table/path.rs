@@ -96,7 +96,8 @@ impl Step {
             Self::Where(keys, wanted) => {
                 let holds = |item: &&Value| {
                     let found = keys.iter().fold(*item, |v, key| &v[key.as_str()]);
-                    found.as_str().map_or_else(|| found.to_string() == *wanted, |text| text == wanted)
+                    let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+                    text == *wanted
                 };
                 items.into_iter().flatten().filter(holds).collect()
             }

@@ -45,7 +45,7 @@ pub fn binding(new: &Value, old: Option<&Value>, causes: &mut Causes) {
         }
         match text(subject, "kind") {
             "ServiceAccount" if new["kind"] == "ClusterRoleBinding" && text(subject, "namespace").is_empty() => {
-                causes.required(&at.field("namespace"), "")
+                causes.required(&at.field("namespace"), "");
             }
             "ServiceAccount" | "User" | "Group" => {}
             other => causes.not_supported(&at.field("kind"), other, &["ServiceAccount", "User", "Group"]),

@@ -17,7 +17,7 @@ use crate::sandbox::model::store;
 /// As much as a body may hold.
 pub(super) const LARGEST: usize = 3 * 1024 * 1024;
 /// As long as it may take to come.
-const SLOWEST: Duration = Duration::from_secs(60);
+const SLOWEST: Duration = Duration::from_mins(1);
 /// As deep as it may be.
 const DEEPEST: usize = 100;
 /// As many repeated keys as are named.

@@ -9,7 +9,7 @@ use crate::sandbox::model::error::ApiError;
 use crate::sandbox::model::store::Target;
 use crate::sandbox::wire::logs::LogQuery;
 
-pub(super) fn answer(call: &Call, target: Target) -> Result<Response<Body>, ApiError> {
+pub(super) fn answer(call: &Call, target: &Target) -> Result<Response<Body>, ApiError> {
     let pod = call
         .world
         .read(|store| store.stored(&target.key()).map(|s| s.object.clone()))
@@ -23,7 +23,7 @@ pub(super) fn answer(call: &Call, target: Target) -> Result<Response<Body>, ApiE
         ("", [only]) => (*only).to_owned(),
         ("", all) => {
             let message = format!("a container name must be specified for pod {}, choose one of: {all:?}", target.name);
-            return Err(ApiError::bad_request(message.replace(',', "").replace('"', "")));
+            return Err(ApiError::bad_request(message.replace([',', '"'], "")));
         }
         (named, all) if all.contains(&named) => named.to_owned(),
         (named, _) => return Err(ApiError::bad_request(format!("container {named} is not valid for pod {}", target.name))),

@@ -77,19 +77,19 @@ impl Call {
                 let done = self.world.change(|store, now| store.replace(&target, body, &options, now))?;
                 Ok(self.show(&target.kind, done))
             }
-            Verb::Patch => self.patch(target),
+            Verb::Patch => self.patch(&target),
             _ => Err(ApiError::method_not_allowed()),
         }
     }
 
-    fn patch(self, target: Target) -> Answer {
+    fn patch(self, target: &Target) -> Answer {
         let format = media::patch_format(&self.headers, target.kind.custom.is_some())?;
         let options = self.params.options("PatchOptions", &self.agent, format.is_none())?;
         let patch = body::parse(&self.bytes, if format.is_none() { Encoding::Yaml } else { Encoding::Json })
             .map_err(|why| ApiError::bad_request(format!("error decoding patch: {why}")))?;
         let done = self.world.change(|store, now| match format {
-            Some(format) => store.patch(&target, format, patch, &options, now),
-            None => store.apply_patch(&target, patch, &options, now),
+            Some(format) => store.patch(target, format, patch, &options, now),
+            None => store.apply_patch(target, patch, &options, now),
         })?;
         Ok(self.show(&target.kind, done))
     }

@@ -27,7 +27,7 @@ const CONNECTIONS: usize = 1024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a connection may be silent.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 const TOKEN_BYTES: usize = 32;
 
 /// The API server could not be started.
@@ -98,7 +98,7 @@ impl Drop for ApiServer {
 fn credentials(address: SocketAddr) -> Result<(Access, ServerConfig), ServeError> {
     let mut token = [0_u8; TOKEN_BYTES];
     SysRng.try_fill_bytes(&mut token).map_err(|e| ServeError::Random(e.to_string()))?;
-    let token: String = token.iter().map(|b| format!("{b:02x}")).collect();
+    let token = token.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
 
     let ca_key = rcgen::KeyPair::generate()?;
     let mut ca = rcgen::CertificateParams::new(Vec::new())?;

@@ -24,7 +24,7 @@ use crate::sandbox::model::store::{Change, Event, ListQuery, Selection, Stored, 
 
 /// As many changes or objects as are read at once.
 const BATCH: usize = 128;
-const BOOKMARK: Duration = Duration::from_secs(60);
+const BOOKMARK: Duration = Duration::from_mins(1);
 const LONGEST: i64 = 3600;
 
 struct Watcher {

@@ -39,7 +39,7 @@ fn pages_show_one_moment_whatever_happens_in_between() {
 
 #[test]
 fn a_page_that_is_too_old_offers_to_go_on_all_the_same() {
-    let mut bench = Bench::with(StoreConfig { history: 2, ..StoreConfig::default() });
+    let mut bench = Bench::with(&StoreConfig { history: 2, ..StoreConfig::default() });
     three(&mut bench);
     let query = ListQuery { limit: Some(1), ..ListQuery::default() };
     let first = bench.store.page(&resource::PODS, &query).unwrap();
@@ -55,7 +55,7 @@ fn a_page_that_is_too_old_offers_to_go_on_all_the_same() {
 
 #[test]
 fn a_version_that_is_not_yet_or_no_longer_known_is_refused() {
-    let mut bench = Bench::with(StoreConfig { history_age: TimeDelta::seconds(60), ..StoreConfig::default() });
+    let mut bench = Bench::with(&StoreConfig { history_age: TimeDelta::seconds(60), ..StoreConfig::default() });
     three(&mut bench);
     let early = bench.store.version() - 1;
     let future = ListQuery { version: Version::NotOlderThan(9999), ..ListQuery::default() };

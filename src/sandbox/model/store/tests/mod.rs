@@ -22,12 +22,12 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        Self::with(StoreConfig { namespaces: true, ..StoreConfig::default() })
+        Self::with(&StoreConfig { namespaces: true, ..StoreConfig::default() })
     }
 
-    pub(super) fn with(config: StoreConfig) -> Self {
+    pub(super) fn with(config: &StoreConfig) -> Self {
         let now = parse_time(&json!("2026-01-01T00:00:00Z")).unwrap();
-        Self { store: Store::new(&config, now), now, options: Options { manager: "test".into(), ..Options::default() } }
+        Self { store: Store::new(config, now), now, options: Options { manager: "test".into(), ..Options::default() } }
     }
 
     pub(super) fn target(&self, kind: &str, name: &str) -> Target {

@@ -57,7 +57,7 @@ fn a_deletion_by_a_controller_leaves_the_finalizers_that_are_there() {
 
 #[test]
 fn repeated_events_are_counted_and_old_ones_go() {
-    let mut bench = Bench::with(StoreConfig { events: 3, ..StoreConfig::default() });
+    let mut bench = Bench::with(&StoreConfig { events: 3, ..StoreConfig::default() });
     bench.create("pods", pod("p")).unwrap();
     let about = Key::new(resource::PODS, "default", "p");
     let record = |bench: &mut Bench, message: &str| {
@@ -107,7 +107,7 @@ fn a_bare_store_asks_for_no_namespace() {
 #[test]
 fn two_stores_with_one_seed_are_the_same() {
     let run = |seed: u64| {
-        let mut bench = Bench::with(StoreConfig { seed, ..StoreConfig::default() });
+        let mut bench = Bench::with(&StoreConfig { seed, ..StoreConfig::default() });
         let mut object = pod("");
         object["metadata"] = json!({"generateName": "p-"});
         bench.create("pods", object).unwrap();
