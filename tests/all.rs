@@ -7,4 +7,5 @@ mod ingress;
 mod layers;
 mod manifests;
 mod node;
+mod program;
 mod workload;

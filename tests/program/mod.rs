@@ -1,0 +1,128 @@
+//! The program as its users start it: scenarios to their verdicts, wrong input, signals, and what is left behind.
+
+mod bounds;
+mod ending;
+mod scenarios;
+mod wrong;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longer than any run of these tests takes, even on a machine that is busy with something else.
+const DEADLINE: Duration = Duration::from_secs(150);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A started `verifier`, killed with all that belongs to it when the test ends early.
+struct Program {
+    child: Child,
+    folder: tempfile::TempDir,
+    started: Instant,
+}
+
+/// How it ended, and what it said.
+struct Ended {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+    took: Duration,
+}
+
+impl Program {
+    /// Starts it in an empty folder.
+    fn start(args: &[&str]) -> Self {
+        Self::start_with(args, |_, _| {})
+    }
+
+    /// The same, after something was prepared in the folder or changed in the command.
+    fn start_with(args: &[&str], prepare: impl FnOnce(&Path, &mut Command)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let output = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_verifier"));
+        command.args(args).current_dir(&folder).stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
+        command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST").env("LANG", "C.UTF-8");
+        prepare(folder.path(), &mut command);
+        Self { started: Instant::now(), child: command.spawn().unwrap(), folder }
+    }
+
+    fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn said(&self, name: &str) -> String {
+        let mut text = String::new();
+        File::open(self.path(name)).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// Waits until it has written something to standard error or output.
+    fn wait_for(&mut self, stream: &str, words: &str) {
+        self.until(&format!("{words:?} on {stream}"), |program| program.said(stream).contains(words).then_some(()));
+    }
+
+    /// Waits until `look` finds something, while the program runs.
+    fn until<T>(&mut self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            let ended = self.child.try_wait().unwrap();
+            let late = self.started.elapsed() > DEADLINE;
+            assert!(ended.is_none() && !late, "no {what}: {ended:?}\n{}", self.said("stderr"));
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits for its end, looking at it now and then.
+    fn watch(mut self, mut look: impl FnMut(&Self)) -> Ended {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let took = self.started.elapsed();
+                return Ended { status, stdout: self.said("stdout"), stderr: self.said("stderr"), took };
+            }
+            assert!(self.started.elapsed() < DEADLINE, "it does not end:\n{}", self.said("stderr"));
+            look(&self);
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn end(self) -> Ended {
+        self.watch(|_| {})
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It is gone already when the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// The exit code; a death by signal is none.
+    #[track_caller]
+    fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("{}\n{}", self.status, self.stderr))
+    }
+
+    /// Standard output as a summary.
+    #[track_caller]
+    fn summary(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}\n{}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// Runs to the end.
+fn verifier(args: &[&str]) -> Ended {
+    Program::start(args).end()
+}
