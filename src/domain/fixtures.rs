@@ -11,7 +11,7 @@ use super::rollout::tests::{container, deployment, name, pod, set};
 use super::scenario::{self, Scenario};
 use super::slice::{Connection, Failure, Gap, Part, Phases, SLICE_MICROS, Slice};
 use super::time::At;
-use super::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
+use super::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule, TrafficPlan};
 
 const SCENARIO: &str = "
 name: rolling-update
@@ -39,6 +39,7 @@ pub(crate) fn lane(lane: &str, mode: Mode, rate: f64, thresholds: Vec<u64>) -> L
         name: name(lane),
         mode,
         rate,
+        schedule: Schedule::default(),
         start: At::ZERO,
         request: RequestPlan { url: "http://x/".into(), connect_to: None, method: "GET".into(), headers: BTreeMap::new() },
         expect: Expect::default(),

@@ -18,8 +18,11 @@ pub struct LanePlan {
     pub name: Name,
     /// What happens to connections.
     pub mode: Mode,
-    /// Slots a second; the schedule is open loop and never waits for answers.
+    /// Slots a second at the start. An open schedule never waits for answers; a closed one is never faster than this.
     pub rate: f64,
+    /// How slots follow each other, and how the rate changes.
+    #[serde(default, skip_serializing_if = "Schedule::is_plain")]
+    pub schedule: Schedule,
     /// When the first slot is due; a lane whose start has passed begins at once.
     #[serde(default)]
     pub start: At,
@@ -37,6 +40,64 @@ pub struct LanePlan {
     pub max_in_flight: usize,
     /// Latency thresholds of the objectives, ascending: slower answers are counted per threshold as soon as it has passed.
     pub thresholds: Vec<Micros>,
+}
+
+/// How slots follow each other.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// What makes a slot due.
+    #[serde(default)]
+    pub arrivals: Arrivals,
+    /// How the rate changes, one stage after the other; the last rate stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
+}
+
+impl Schedule {
+    /// Evenly spaced at one rate.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The rate follows the answers: when the target is slow, less is sent, so that its latencies are those of a lightly loaded target and
+    /// say nothing about what users who come on their own would have waited.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.arrivals, Arrivals::Closed { .. })
+    }
+
+    /// The highest rate, in slots a second, of a schedule that begins at `rate`.
+    pub fn peak(&self, rate: f64) -> f64 {
+        self.stages.iter().map(|stage| stage.rate).fold(rate, f64::max)
+    }
+}
+
+/// What makes a slot due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// The clock, evenly.
+    #[default]
+    Even,
+    /// The clock, as a Poisson process: as users who know nothing of each other come. Drawn from the plan's seed.
+    Poisson,
+    /// The end of an earlier request: so many users who ask, wait, think and ask again.
+    Closed {
+        /// How many.
+        users: usize,
+        /// Mean think time, exponentially distributed; without one they ask as soon as they are answered.
+        #[serde(default, with = "as_micros")]
+        think: Duration,
+    },
+}
+
+/// A stage of a changing rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The rate moves evenly towards `rate` in this time; without any it is a step.
+    #[serde(with = "as_micros")]
+    pub over: Duration,
+    /// Slots a second at the end of the stage.
+    pub rate: f64,
 }
 
 /// A threshold in microseconds.
@@ -103,7 +164,7 @@ impl Default for Expect {
 pub struct TrafficPlan {
     /// The lanes, at most 16.
     pub lanes: Vec<LanePlan>,
-    /// Drawn on by nothing but jitter and Poisson arrivals; printed in every report.
+    /// Drawn on by nothing but Poisson arrivals and think times; printed in every report.
     pub seed: u64,
     /// Sent as `x-verifier-run`, so that the other side can tell this traffic.
     pub run_id: String,

@@ -51,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::plan::{LaneError, RATE_CEILING, Unfit};
 use self::{
     control::{Control, Followed},
-    lane::{Lane, Stride},
+    lane::{Lane, Schedule, Stride},
     mailbox::Mailbox,
     merge::Merger,
     plan::{Endpoint, LaneSpec, Share},
@@ -144,11 +144,13 @@ pub struct Summary {
 pub struct LaneSummary {
     /// The lane.
     pub name: Name,
+    /// Its schedule followed the answers: see [`Schedule::is_closed`](crate::domain::traffic::Schedule::is_closed).
+    pub closed: bool,
     /// Slots that became due: as many as `counts` has in total.
     pub planned: u64,
     /// How they ended.
     pub counts: Counts,
-    /// Latencies of good answers from the intended start, in microseconds.
+    /// Latencies of good answers from the intended start, in microseconds; on a closed lane from when the user could ask.
     pub latency: Histogram<u64>,
 }
 
@@ -184,7 +186,7 @@ impl Driver {
             return Err(StartError::Workers(workers));
         }
         let specs: Vec<Arc<LaneSpec>> = plan::lanes(plan)?.into_iter().map(Arc::new).collect();
-        let asked = specs.iter().map(|spec| spec.rate).sum();
+        let asked = specs.iter().map(|spec| spec.peak()).sum();
         let mut share = Share::none();
         if !share.resize(asked) {
             return Err(StartError::Ceiling { asked });
@@ -194,7 +196,7 @@ impl Driver {
         let now = clock.now();
         let mut driver = Self {
             clock,
-            lanes: specs.iter().map(|spec| (spec.name.clone(), spec.rate)).collect(),
+            lanes: specs.iter().map(|spec| (spec.name.clone(), spec.peak())).collect(),
             share,
             mailboxes: Vec::new(),
             workers: Vec::new(),
@@ -208,8 +210,9 @@ impl Driver {
             let mailbox = Arc::new(Mailbox::new().map_err(StartError::Descriptors)?);
             let wires = Wires::new(clock, mailbox.bell()).map_err(StartError::Descriptors)?;
             let lane = |(index, spec): (usize, &Arc<LaneSpec>)| {
-                let pacer = Pacer::constant(spec.start.max(now + LEAD), spec.rate)?;
-                Some(Lane::new(index, spec.clone(), pacer, Stride::new(spec, which, workers)?, empty.clone()))
+                let (start, stride) = (spec.start.max(now + LEAD), Stride::new(spec, which, workers)?);
+                let schedule = Schedule::new(spec, start, stride, seed_of(plan.seed, index))?;
+                Some(Lane::new(index, spec.clone(), schedule, empty.clone()))
             };
             let lanes = specs.iter().enumerate().map(lane).collect();
             ready.push(Worker::new(which, lanes, wires, mailbox.clone(), reports.clone()));
@@ -220,6 +223,7 @@ impl Driver {
         let merged = specs.iter().map(|spec| (spec.name.clone(), spec.thresholds.len(), sharing(spec)));
         let control = Control {
             merger: Merger::new(merged, workers, now, &empty),
+            closed: specs.iter().map(|spec| spec.schedule.is_closed()).collect(),
             reports: received,
             events,
             mailboxes: driver.mailboxes.clone(),
@@ -304,6 +308,11 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Lanes do not share their draws: far apart for neighbours, and so from the workers' own (see `Schedule`).
+fn seed_of(seed: u64, lane: usize) -> u64 {
+    seed ^ (lane as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The names to be resolved, each once.

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::domain::pacing::Pacer;
 use crate::domain::time::{At, micros};
-use crate::domain::traffic::{Expect, LanePlan, Micros, Mode, Name, RequestPlan, TrafficPlan};
+use crate::domain::traffic::{Arrivals, Expect, LanePlan, Micros, Mode, Name, RequestPlan, Schedule, TrafficPlan};
 
 /// Slots a second that one process sends at most, whatever it is asked for.
 pub const RATE_CEILING: u32 = 200_000;
@@ -17,6 +17,9 @@ pub const RATE_CEILING: u32 = 200_000;
 const LANES_MAX: usize = 16;
 const CONNECTIONS_MAX: usize = 100_000;
 const THRESHOLDS_MAX: usize = 8;
+const STAGES_MAX: usize = 1_000;
+/// A day.
+const STAGE_MAX: Micros = 86_400_000_000;
 const TIMEOUT_MAX: Micros = 600_000_000;
 const BODY_MAX: usize = 1 << 30;
 
@@ -75,6 +78,7 @@ pub(crate) struct LaneSpec {
     pub(crate) name: Name,
     pub(crate) mode: Mode,
     pub(crate) rate: f64,
+    pub(crate) schedule: Schedule,
     pub(crate) start: At,
     pub(crate) endpoint: Endpoint,
     /// The bytes of every request of this lane.
@@ -100,9 +104,7 @@ pub(crate) enum Endpoint {
 impl LaneSpec {
     /// Checks and prepares one lane.
     pub(crate) fn new(plan: &LanePlan, run_id: &str) -> Result<Self, Unfit> {
-        if Pacer::constant(At::ZERO, plan.rate).is_none() {
-            return Err(Unfit::Rate(plan.rate));
-        }
+        check_schedule(plan)?;
         let max_in_flight = ranged("max_in_flight", plan.max_in_flight, 1, 10_000_000)?;
         if let Mode::Kept { connections } = plan.mode {
             ranged("connections", connections, 1, CONNECTIONS_MAX)?;
@@ -121,6 +123,7 @@ impl LaneSpec {
             name: plan.name.clone(),
             mode: plan.mode,
             rate: plan.rate,
+            schedule: plan.schedule.clone(),
             start: plan.start,
             endpoint: endpoint(&uri, plan.request.connect_to.as_deref())?,
             request: request_bytes(&uri, &method, &plan.request, plan.mode, run_id)?,
@@ -132,6 +135,30 @@ impl LaneSpec {
             max_in_flight,
         })
     }
+}
+
+impl LaneSpec {
+    /// The highest rate of the schedule, in slots a second.
+    pub(crate) fn peak(&self) -> f64 {
+        self.schedule.peak(self.rate)
+    }
+}
+
+fn check_schedule(plan: &LanePlan) -> Result<(), Unfit> {
+    let Schedule { arrivals, stages } = &plan.schedule;
+    ranged("the number of stages", stages.len(), 0, STAGES_MAX)?;
+    for stage in stages {
+        ranged("the length of a stage", micros(stage.over), 0, STAGE_MAX)?;
+    }
+    if let Arrivals::Closed { users, think } = *arrivals {
+        ranged("users", users, 1, CONNECTIONS_MAX)?;
+        ranged("think time", micros(think), 0, STAGE_MAX)?;
+    }
+    if Pacer::staged(At::ZERO, plan.rate, stages).is_none() {
+        let wrong = stages.iter().map(|stage| stage.rate).chain([plan.rate]).find(|rate| !(rate.is_finite() && *rate > 0.0));
+        return Err(Unfit::Rate(wrong.unwrap_or(plan.rate)));
+    }
+    Ok(())
 }
 
 /// Checks and prepares all lanes of a plan.
@@ -266,12 +293,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::traffic::Stage;
 
     fn plan(url: &str) -> LanePlan {
         LanePlan {
             name: "fresh".into(),
             mode: Mode::Fresh,
             rate: 10.0,
+            schedule: Schedule::default(),
             start: At::ZERO,
             request: RequestPlan { url: url.into(), connect_to: None, method: "GET".into(), headers: [].into() },
             expect: Expect::default(),
@@ -328,6 +357,14 @@ mod tests {
             LaneSpec::new(&plan, "r").unwrap_err().to_string()
         };
         assert_eq!(refused(|p| p.rate = 0.0), "a rate of 0 slots a second is no rate");
+        assert_eq!(
+            refused(|p| p.schedule.arrivals = Arrivals::Closed { users: 0, think: Duration::ZERO }),
+            "users must be between 1 and 100000"
+        );
+        let stage = Stage { over: Duration::from_secs(1), rate: f64::NAN };
+        let mut staged = plan("http://a/");
+        staged.schedule.stages.push(stage);
+        assert_eq!(LaneSpec::new(&staged, "r").unwrap_err().to_string(), "a rate of NaN slots a second is no rate");
         assert_eq!(refused(|p| p.request.method = "CONNECT".into()), "`CONNECT` is no request method that can be sent");
         assert_eq!(refused(|p| p.request.headers = [("TE".into(), "x".into())].into()), "the header `TE` cannot be set");
         assert_eq!(refused(|p| p.request.headers = [("a".into(), "b\r\nc: d".into())].into()), "the header `a` cannot be set");

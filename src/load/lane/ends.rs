@@ -101,7 +101,7 @@ impl Lane {
                 conn.rest(false);
                 pool.idle(place);
             }
-            (Then::Part, ..) if !self.stopped => {
+            (Then::Part, ..) if !self.schedule.stopped() => {
                 conn.rest(true);
                 if self.parting.len() >= PARTING_MAX
                     && let Some((_, oldest)) = self.parting.pop_front()
@@ -168,6 +168,7 @@ impl Lane {
         };
         self.slots.end(slot, end.outcome.into());
         self.in_flight -= 1;
+        self.schedule.ended(now.at, end.outcome);
         self.fold.ended(end.outcome, end.by, now.at.0.saturating_sub(due.0), end.slow);
         if end.outcome == Outcome::Ok {
             return;

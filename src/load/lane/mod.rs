@@ -6,6 +6,7 @@
 //! with too few connections from a slow target.
 
 mod ends;
+mod schedule;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 use rustix::io::Errno;
 
+pub(crate) use self::schedule::{Schedule, Stride};
 use super::attention::{Attended, Attention};
 use super::classify;
 use super::conn::{Conn, Owner, Step};
@@ -27,7 +29,6 @@ use super::slab::{Key, Slab};
 use super::slots::{Slots, Standing};
 use super::wires::{Moment, Wires};
 use crate::domain::outcome::Outcome;
-use crate::domain::pacing::Pacer;
 use crate::domain::time::At;
 use crate::domain::traffic::Mode;
 
@@ -37,41 +38,12 @@ pub(crate) const LATE: u64 = 100_000;
 /// Slots begun before the worker looks at its sockets again.
 const BURST: usize = 64;
 
-/// Which slots of a lane are a worker's: every `of`-th, from number `which` on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stride {
-    pub(crate) which: u64,
-    pub(crate) of: u64,
-}
-
-impl Stride {
-    /// The share of worker `which` of `workers` in a lane; nothing when the lane has too few connections to share.
-    pub(crate) fn new(spec: &LaneSpec, which: usize, workers: usize) -> Option<Self> {
-        let of = match spec.mode {
-            Mode::Fresh => workers,
-            Mode::Kept { connections } => workers.min(connections),
-        };
-        (which < of).then_some(Self { which: which as u64, of: of as u64 })
-    }
-
-    /// How many of the first `n` slots are this worker's; so with connections.
-    fn count(self, n: u64) -> u64 {
-        (n + self.of - 1 - self.which) / self.of
-    }
-}
-
 /// See the top of the file.
 #[derive(Debug)]
 pub(crate) struct Lane {
     index: usize,
     spec: Arc<LaneSpec>,
-    stride: Stride,
-    pacer: Pacer,
-    /// Own slots begun.
-    begun: u64,
-    /// Own slots reported as due.
-    counted: u64,
-    stopped: bool,
+    schedule: Schedule,
     target: Target,
     addresses_used: usize,
     slots: Slots,
@@ -91,19 +63,16 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// The lane at `index` of the plan; its first slot is due at `start`. `latency` is an empty histogram.
-    pub(crate) fn new(index: usize, spec: Arc<LaneSpec>, pacer: Pacer, stride: Stride, latency: Histogram<u64>) -> Self {
+    /// The lane at `index` of the plan. `latency` is an empty histogram.
+    pub(crate) fn new(index: usize, spec: Arc<LaneSpec>, schedule: Schedule, latency: Histogram<u64>) -> Self {
+        let stride = schedule.stride;
         let pool = match spec.mode {
             Mode::Fresh => None,
             Mode::Kept { connections } => Some(Pool::new(u32::try_from(stride.count(connections as u64)).unwrap_or(u32::MAX))),
         };
         Self {
             index,
-            stride,
-            pacer,
-            begun: 0,
-            counted: 0,
-            stopped: false,
+            schedule,
             target: Target::of(&spec.endpoint),
             addresses_used: 0,
             slots: Slots::new(&spec.thresholds, spec.timeout),
@@ -129,10 +98,10 @@ impl Lane {
     /// Begins slots that are due. `true` when there are more of them.
     pub(crate) fn begin_due(&mut self, wires: &mut Wires) -> bool {
         for _ in 0..BURST {
-            let Some(due) = self.next_due().filter(|due| *due <= wires.clock.now()) else {
+            let Some(due) = self.schedule.next_due().filter(|due| *due <= wires.clock.now()) else {
                 return false;
             };
-            self.begun += 1;
+            self.schedule.begin();
             self.begin(wires, due);
         }
         true
@@ -140,9 +109,7 @@ impl Lane {
 
     /// Changes the rate as of `at`. Everything due by now has been begun.
     pub(crate) fn set_rate(&mut self, at: At, rate: f64) {
-        if let Some(pacer) = self.pacer.change(at, rate) {
-            self.pacer = pacer;
-        }
+        self.schedule.set_rate(at, rate);
     }
 
     /// Changes where to connect to; what waited for it goes on.
@@ -153,12 +120,12 @@ impl Lane {
 
     /// Begins no more slots. Everything due by now has been begun.
     pub(crate) fn stop(&mut self) {
-        self.stopped = true;
+        self.schedule.stop();
     }
 
     /// Whether no slot will begin and none is open.
     pub(crate) fn finished(&self) -> bool {
-        self.stopped && self.slots.all_ended()
+        self.schedule.stopped() && self.slots.all_ended()
     }
 
     /// When this lane must be attended to again.
@@ -175,7 +142,10 @@ impl Lane {
         }
         let reopen = self.pool.as_ref().filter(|_| !self.waiting.is_empty()).and_then(Pool::next_open);
         let parting = self.parting.front().map(|(until, _)| *until);
-        [self.next_due(), self.next_deadline().map(|then| attention.clock(then)), reopen, parting].into_iter().flatten().min()
+        [self.schedule.next_due(), self.next_deadline().map(|then| attention.clock(then)), reopen, parting]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Reacts to the readiness of one of its connections.
@@ -187,19 +157,13 @@ impl Lane {
 
     /// What became known before `end`, the end of a slice.
     pub(crate) fn report(&mut self, end: At) -> LaneReport {
-        let due = if self.stopped { self.begun } else { self.stride.count(self.pacer.due_by(At(end.0.saturating_sub(1)))) };
-        self.fold.due(due.saturating_sub(self.counted));
-        self.counted = self.counted.max(due);
+        self.fold.due(self.schedule.newly_due(end));
         self.fold.take(self.slots.take_runs())
     }
 
     /// The whole time.
     pub(crate) fn into_totals(self) -> Totals {
         self.fold.into_totals()
-    }
-
-    fn next_due(&self) -> Option<At> {
-        (!self.stopped).then(|| self.pacer.due(self.stride.which + self.begun * self.stride.of))
     }
 
     /// The next deadline of an open slot or of a connection being opened.
@@ -300,7 +264,7 @@ impl Lane {
     /// Opens a connection for a slot.
     fn open(&mut self, wires: &mut Wires, slot: u64, place: Option<u32>, to: Option<SocketAddr>, now: Moment) {
         self.addresses_used = self.addresses_used.wrapping_add(1);
-        let owner = Owner { lane: self.index, place, id: self.stride.which + self.opened * self.stride.of };
+        let owner = Owner { lane: self.index, place, id: self.schedule.stride.which + self.opened * self.schedule.stride.of };
         self.opened += 1;
         let key = wires.conns.next_key();
         let opened = to.ok_or(Errno::DESTADDRREQ).and_then(|to| {

@@ -5,6 +5,7 @@ mod figures;
 mod kept;
 mod open_loop;
 mod outcomes;
+mod schedules;
 mod server;
 mod starved;
 mod steered;
@@ -20,7 +21,7 @@ use crate::clock::Clock;
 use crate::domain::outcome::{Blame, Counts, Outcome};
 use crate::domain::slice::{Closed, Failure, Gap, LoadEvent, SLICE_MICROS, Slice};
 use crate::domain::time::At;
-use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
+use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule, TrafficPlan};
 use crate::domain::validity::Validity;
 
 /// No run takes longer.
@@ -31,6 +32,7 @@ fn lane(mode: Mode, url: &str, rate: f64) -> LanePlan {
         name: if mode == Mode::Fresh { "fresh".into() } else { "kept".into() },
         mode,
         rate,
+        schedule: Schedule::default(),
         start: At::ZERO,
         request: RequestPlan { url: url.into(), connect_to: None, method: "GET".into(), headers: BTreeMap::new() },
         expect: Expect { max_body: 10_000, ..Expect::default() },
