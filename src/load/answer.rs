@@ -7,6 +7,9 @@ use super::plan::LaneSpec;
 use crate::domain::outcome::Outcome;
 use crate::domain::traffic::Name;
 
+/// Characters kept of a header's value.
+const VALUE_MAX: usize = 200;
+
 /// What is known of an answer so far.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
@@ -15,6 +18,8 @@ pub(crate) struct Answer {
     pub(crate) version: Option<Name>,
     /// The outcome, when the head has decided it.
     pub(crate) by_head: Option<Outcome>,
+    /// The headers that the lane keeps; empty for all that send more than once.
+    pub(crate) headers: Vec<(String, String)>,
     search: Search,
 }
 
@@ -46,6 +51,8 @@ impl Sink for Reading<'_> {
         self.answer.pod = first(&expect.pod_headers);
         self.answer.version = first(&expect.version_headers);
         self.answer.by_head = classify::by_head(head, expect, self.answer.pod.is_some());
+        let kept = self.spec.kept_headers.iter().filter_map(|name| Some((name.clone(), shown(head.get(name)?))));
+        self.answer.headers.extend(kept);
     }
 
     fn body(&mut self, piece: &[u8]) {
@@ -53,6 +60,11 @@ impl Sink for Reading<'_> {
             self.answer.search.feed(wanted.as_bytes(), piece);
         }
     }
+}
+
+/// A header's value for people, cut and escaped.
+fn shown(value: &str) -> String {
+    value.chars().take(VALUE_MAX).flat_map(char::escape_debug).collect()
 }
 
 /// Looks for a text in a body that comes in pieces.

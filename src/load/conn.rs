@@ -33,6 +33,7 @@ pub(crate) struct Owner {
 pub(crate) struct Conn {
     socket: OwnedFd,
     pub(crate) owner: Owner,
+    peer: SocketAddr,
     local_port: u16,
     stage: Stage,
     /// The slot whose request is on the connection.
@@ -98,6 +99,9 @@ pub(crate) struct Trace {
     pub(crate) sent: Option<At>,
     pub(crate) phases: Phases,
     pub(crate) connection: Connection,
+    pub(crate) peer: SocketAddr,
+    /// Those that the lane keeps.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Conn {
@@ -115,6 +119,7 @@ impl Conn {
         Ok(Self {
             socket,
             owner,
+            peer: to,
             local_port,
             stage: Stage::Connecting,
             slot: Some(slot),
@@ -203,6 +208,8 @@ impl Conn {
                 last_byte: self.last_byte,
             },
             connection: self.connection(self.sent.unwrap_or(now)),
+            peer: self.peer,
+            headers: self.answer.headers.clone(),
         }
     }
 

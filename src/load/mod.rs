@@ -25,6 +25,7 @@ mod machine;
 mod mailbox;
 mod merge;
 mod names;
+mod once;
 mod order;
 mod plan;
 mod pool;
@@ -48,6 +49,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use self::once::{OnceError, OncePhases, OnceReport, Protocol, once};
 pub use self::plan::{LaneError, RATE_CEILING, Unfit};
 use self::{
     control::{Control, Followed},

@@ -90,6 +90,8 @@ pub(crate) struct LaneSpec {
     pub(crate) connect_timeout: Micros,
     pub(crate) thresholds: Vec<Micros>,
     pub(crate) max_in_flight: usize,
+    /// Response headers that a trace keeps: none but for a single request.
+    pub(crate) kept_headers: Vec<String>,
 }
 
 /// Where a lane connects to.
@@ -133,6 +135,7 @@ impl LaneSpec {
             connect_timeout: ranged("connect_timeout", micros(plan.connect_timeout), 1_000, TIMEOUT_MAX)?,
             thresholds: plan.thresholds.clone(),
             max_in_flight,
+            kept_headers: Vec::new(),
         })
     }
 }

@@ -31,7 +31,8 @@ pub(crate) async fn follow(host: String, port: u16, lanes: Vec<usize>, mailboxes
     }
 }
 
-async fn look_up(host: &str, port: u16) -> Target {
+/// Looks a name up once.
+pub(crate) async fn look_up(host: &str, port: u16) -> Target {
     match tokio::time::timeout(TIMEOUT, tokio::net::lookup_host((host, port))).await {
         Ok(Ok(addresses)) => choose(addresses).map_or_else(|| failed(host, "it has no address"), Target::At),
         Ok(Err(error)) => failed(host, &error.to_string()),

@@ -2,6 +2,7 @@
 
 use super::super::conn::{Conn, Step, Then, Trace, Verdict};
 use super::super::fold::By;
+use super::super::once::Witnessed;
 use super::super::slots::{Passed, Standing};
 use super::{Attended, Key, Lane, Moment, Outcome, Target, Wires};
 use crate::domain::slice::{Closed, Ending, Failure, Phases};
@@ -170,13 +171,18 @@ impl Lane {
         self.in_flight -= 1;
         self.schedule.ended(now.at, end.outcome);
         self.fold.ended(end.outcome, end.by, now.at.0.saturating_sub(due.0), end.slow);
+        if let Some(witness) = self.witness.take() {
+            let (trace, note) = tell();
+            // Nobody waits for it any more when a single request is given up.
+            let _ = witness.send(Witnessed { outcome: end.outcome, due, known: now.at, trace, note: cut(&note) });
+            return;
+        }
         if end.outcome == Outcome::Ok {
             return;
         }
         let lane = &self.spec.name;
         self.fold.failure(end.outcome, || {
             let (trace, note) = tell();
-            let note = note.chars().take(NOTE_MAX).collect();
             let failure = Failure {
                 direct: false,
                 lane: lane.clone(),
@@ -189,11 +195,11 @@ impl Lane {
                 pod: None,
                 version: None,
                 connection: None,
-                note,
+                note: cut(&note),
             };
             match trace {
                 None => failure,
-                Some(Trace { status, pod, version, sent, phases, connection }) => {
+                Some(Trace { status, pod, version, sent, phases, connection, .. }) => {
                     Failure { sent, phases, status, pod, version, connection: Some(connection), ..failure }
                 }
             }
@@ -204,4 +210,9 @@ impl Lane {
         let lane = &self.spec.name;
         self.fold.closed(|| Closed { lane: lane.clone(), at, how, connection: conn.connection(at) });
     }
+}
+
+/// A note as it is told.
+fn cut(note: &str) -> String {
+    note.chars().take(NOTE_MAX).collect()
 }

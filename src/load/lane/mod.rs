@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use rustix::io::Errno;
+use tokio::sync::oneshot;
 
 pub(crate) use self::schedule::{Schedule, Stride};
 use super::attention::{Attended, Attention};
@@ -22,6 +23,7 @@ use super::conn::{Conn, Owner, Step};
 use super::fold::{LaneFold, LaneReport, Totals};
 use super::mailbox::Target;
 use super::names::Names;
+use super::once::Witnessed;
 use super::plan::LaneSpec;
 use super::pool::{Pool, Turn};
 use super::reactor::Ready;
@@ -60,6 +62,8 @@ pub(crate) struct Lane {
     opened: u64,
     names: Names,
     fold: LaneFold,
+    /// Is told of the next slot that ends.
+    witness: Option<oneshot::Sender<Witnessed>>,
 }
 
 impl Lane {
@@ -86,8 +90,14 @@ impl Lane {
             opened: 0,
             names: Names::default(),
             fold: LaneFold::new(spec.thresholds.len(), usize::try_from(stride.of).unwrap_or(1), latency),
+            witness: None,
             spec,
         }
+    }
+
+    /// Tells all about the next slot that ends, be it a success.
+    pub(crate) fn set_witness(&mut self, witness: oneshot::Sender<Witnessed>) {
+        self.witness = Some(witness);
     }
 
     /// Slots begun and not ended.

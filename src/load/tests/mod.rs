@@ -3,6 +3,7 @@
 mod chaos;
 mod figures;
 mod kept;
+mod once;
 mod open_loop;
 mod outcomes;
 mod schedules;
