@@ -16,13 +16,18 @@
 //!
 //! `ARCHITECTURE.md` is the map.
 
-// pub mod cli;
+pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod domain;
 pub mod exit;
 pub mod load;
 pub mod report;
-// pub mod run;
+pub mod run;
 pub mod sandbox;
 pub mod workload;
+
+/// The program: reads the command line, does what it says, and answers with the exit code.
+pub fn main() -> std::process::ExitCode {
+    cli::main()
+}

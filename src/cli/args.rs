@@ -30,16 +30,6 @@ pub(super) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Supervises the sandbox's processes; started by the sandbox only.
-    #[command(hide = true)]
-    SandboxKeeper,
-    /// Starts one of the sandbox's processes; started by the keeper only.
-    #[command(hide = true)]
-    SandboxExec {
-        /// Program and arguments.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-        command: Vec<String>,
-    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -120,6 +110,9 @@ pub(super) struct SandboxArgs {
     /// How long after a change of endpoints the ingress learns of it
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(super) ingress_lag: std::time::Duration,
+    /// Seed of names, uids and addresses; drawn when it is left out
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
     /// Where to write the kubeconfig
     #[arg(long, value_name = "FILE", default_value = "sandbox.kubeconfig")]
     pub(super) kubeconfig: PathBuf,

@@ -7,35 +7,37 @@ mod output;
 mod run;
 mod sandbox;
 
+use std::process::ExitCode;
+
 use clap::{CommandFactory, Parser};
 
 use crate::exit::Exit;
-use crate::{sandbox as cluster_in_a_box, workload};
+use crate::workload;
 use args::{Args, Command, SchemaKind};
 
 /// Reads the command line, does what it says, and answers with the exit code.
-pub fn main() -> Exit {
+pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Pass };
             // Nobody is left to tell if even this cannot be written.
             drop(error.print());
-            return exit;
+            return exit.into();
         }
     };
-    match args.command {
+    let exit = match args.command {
         Command::Run(args) => run::main(args),
         Command::Sandbox(args) => sandbox::main(args),
-        Command::Workload => workload::main(),
+        // Not one of ours: it ends as its environment says.
+        Command::Workload => return workload::main(),
         Command::Schema { kind } => schema(kind),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "verifier", &mut std::io::stdout());
             Exit::Pass
         }
-        Command::SandboxKeeper => cluster_in_a_box::keeper_main(),
-        Command::SandboxExec { command } => cluster_in_a_box::exec_main(&command),
-    }
+    };
+    exit.into()
 }
 
 fn schema(kind: SchemaKind) -> Exit {

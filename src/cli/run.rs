@@ -1,6 +1,7 @@
 //! `verifier run`: from what was typed to a verdict.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::args::{Format, RunArgs};
@@ -13,9 +14,12 @@ use crate::domain::scenario::{self, Scenario, Step};
 use crate::domain::summary::Summary;
 use crate::domain::words::nearest;
 use crate::exit::Exit;
-use crate::report::{self, Reporter};
+use crate::report::look::Look;
+use crate::report::text::File;
+use crate::report::{self, Output, Reporter};
 use crate::run::{Options, Recorder, dispatch};
 use crate::sandbox::Sandbox;
+use crate::sandbox::wire::node::Images;
 
 /// An error message and the exit code that goes with it.
 struct Stop(String, Exit);
@@ -46,7 +50,7 @@ struct Plan {
     given: Vec<serde_json::Value>,
     applies: Vec<(usize, Vec<serde_json::Value>)>,
     choice: Option<Choice>,
-    images: Vec<(String, Vec<String>)>,
+    images: Images,
     json: Vec<PathBuf>,
 }
 
@@ -72,7 +76,7 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
     if choice.is_some() && !args.image.is_empty() {
         return Err(usage("--image is for the sandbox; a real cluster pulls its images itself".into()));
     }
-    let images = args.image.iter().map(|i| sandbox::image(i)).collect::<Result<_, _>>().map_err(usage)?;
+    let images = sandbox::images(&args.image).map_err(usage)?;
     let json = args.out.iter().map(|o| json_file(o)).collect::<Result<_, _>>().map_err(usage)?;
     Ok(Plan { scenario, given, applies, choice, images, json })
 }
@@ -86,7 +90,10 @@ fn find(wanted: &str) -> Result<(String, String, PathBuf), String> {
         }
         let names: Vec<&str> = library::scenarios().collect();
         let near = nearest(wanted, names.iter().copied()).map(|n| format!(", did you mean `{n}`?")).unwrap_or_default();
-        return Err(format!("there is no scenario `{wanted}`{near}\n  there are: {}\n  or name a file ending in .yaml", names.join(", ")));
+        return Err(format!(
+            "there is no scenario `{wanted}`{near}\n  there are: {}\n  or name a file ending in .yaml",
+            names.join(", ")
+        ));
     }
     let text = std::fs::read_to_string(wanted).map_err(|e| format!("{wanted}: {e}"))?;
     let base = Path::new(wanted).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
@@ -122,6 +129,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         None => None,
     };
     let unreachable = |message: String| Stop(message, Exit::Unreachable);
+    let seed = args.seed.map_or_else(sandbox::draw, Ok).map_err(unreachable)?;
     let (sandbox, connection) = match &plan.choice {
         Some(choice) => {
             let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
@@ -131,7 +139,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         }
         None => {
             say("no cluster was named: using the embedded sandbox");
-            let options = sandbox::options(plan.images, plan.scenario.sandbox.ingress_lag).map_err(&unreachable)?;
+            let options = sandbox::options(plan.images, plan.scenario.sandbox.ingress_lag, seed);
             let sandbox = Sandbox::start(options).await.map_err(|e| unreachable(chain(&e)))?;
             let connection = connect(sandbox.config().map_err(|e| unreachable(chain(&e)))?, "sandbox".into());
             (Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?)
@@ -142,14 +150,16 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         connection,
         given: plan.given,
         applies: plan.applies,
-        seed: args.seed.unwrap_or_else(rand::random),
+        seed,
         command: command(),
         recorder,
-        reporters: reporters(args),
+        reporters: reporters(args, &plan.json)?,
     };
     let ended = dispatch(options).await;
     if let Some(sandbox) = sandbox {
-        sandbox.stop().await;
+        if let Err(error) = sandbox.stop().await {
+            say(&format!("warning: the sandbox did not end well: {}", chain(&error)));
+        }
     }
     let course = ended.map_err(|e| unreachable(format!("could not watch for signals: {e}")))?;
     Ok(finish(args.output, &plan.json, &course))
@@ -157,7 +167,10 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
 
 /// Writes the documents that were asked for, and answers with the verdict's exit code.
 fn finish(format: Format, files: &[PathBuf], course: &Course) -> Exit {
-    let json = report::json::render(&Summary::of(course));
+    let json = match report::json::document(&Summary::of(course)) {
+        Ok(json) => json,
+        Err(error) => return complain(&format!("cannot write the summary as JSON: {error}"), Exit::Inconclusive),
+    };
     for path in files {
         if let Err(error) = std::fs::write(path, &json) {
             say(&format!("warning: {}: {error}", path.display()));
@@ -210,6 +223,20 @@ fn command() -> String {
     std::iter::once("verifier".to_owned()).chain(std::env::args().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
 }
 
-fn reporters(args: &RunArgs) -> Vec<Box<dyn Reporter>> {
-    vec![report::for_terminal(args.plain)]
+/// One for people, on standard error; standard output belongs to programs.
+fn reporters(args: &RunArgs, json: &[PathBuf]) -> Result<Vec<Box<dyn Reporter>>, Stop> {
+    let failed = |e: io::Error| Stop(format!("cannot write to standard error: {e}"), Exit::Usage);
+    let stderr = io::stderr();
+    let var = |name: &str| std::env::var(name).ok();
+    let look = Look::detect(stderr.is_terminal(), var);
+    let recording = args.record.iter().map(|p| ("recording", p));
+    let json = json.iter().map(|p| ("summary", p));
+    let file = |(what, path): (&str, &PathBuf)| File { what: what.into(), path: path.display().to_string() };
+    let reporter = report::start(Output {
+        fd: stderr.as_fd().try_clone_to_owned().map_err(failed)?,
+        look: Look { live: look.live && !args.plain, ..look },
+        columns: var("COLUMNS").and_then(|c| c.parse().ok()),
+        files: recording.chain(json).map(file).collect(),
+    });
+    Ok(vec![reporter.map_err(failed)?])
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rand::TryRng;
+use rand::rngs::SysRng;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::SandboxArgs;
@@ -11,13 +13,12 @@ use super::output::{complain, print, say};
 use crate::cluster::connect::connect;
 use crate::cluster::{act, chain};
 use crate::exit::Exit;
+use crate::sandbox::wire::keeper::Program;
+use crate::sandbox::wire::node::Images;
 use crate::sandbox::{Options, Sandbox};
 
-/// The built-in workload answers for this image, whatever its tag.
-const BUILT_IN: &str = "todo/backend";
-
 pub(super) fn main(args: SandboxArgs) -> Exit {
-    let images = match args.image.iter().map(|i| image(i)).collect::<Result<Vec<_>, _>>() {
+    let images = match images(&args.image) {
         Ok(images) => images,
         Err(message) => return complain(&message, Exit::Usage),
     };
@@ -25,10 +26,11 @@ pub(super) fn main(args: SandboxArgs) -> Exit {
         Ok(objects) => objects,
         Err(error) => return complain(&chain(&error), Exit::Usage),
     };
-    let options = match options(images, args.ingress_lag) {
-        Ok(options) => options,
+    let seed = match args.seed.map_or_else(draw, Ok) {
+        Ok(seed) => seed,
         Err(message) => return complain(&message, Exit::Unreachable),
     };
+    let options = options(images, args.ingress_lag, seed);
     block_on(async {
         match serve(&args, options, &objects).await {
             Ok(exit) => exit,
@@ -46,7 +48,11 @@ async fn serve(args: &SandboxArgs, options: Options, objects: &[serde_json::Valu
         sandbox.write_kubeconfig(&args.kubeconfig).map_err(|e| format!("{}: {e}", args.kubeconfig.display()))?;
         let connection = connect(sandbox.config().map_err(|e| chain(&e))?, "sandbox".into()).map_err(|e| chain(&e))?;
         act::apply(&connection.writer, objects, "default").await.map_err(|e| chain(&e))?;
-        print(&format!("kubeconfig  {}\ningress     {}\n", args.kubeconfig.display(), sandbox.ingress_url()));
+        print(&format!(
+            "kubeconfig  {}\ningress     {}\n",
+            args.kubeconfig.display(),
+            format_args!("http://{}", sandbox.ingress_address())
+        ));
         say(&format!("the sandbox runs until Ctrl-C; try: kubectl --kubeconfig {} get all -A", args.kubeconfig.display()));
         let number = tokio::select! {
             _ = interrupt.recv() => SignalKind::interrupt(),
@@ -55,27 +61,32 @@ async fn serve(args: &SandboxArgs, options: Options, objects: &[serde_json::Valu
         Ok(Exit::Signal(number.as_raw_value()))
     }
     .await;
-    sandbox.stop().await;
+    let stopped = sandbox.stop().await.map_err(|e| chain(&e));
     // Written by this process, and useless from now on.
     drop(std::fs::remove_file(&args.kubeconfig));
-    outcome
+    stopped.and(outcome)
 }
 
-/// `todo/backend=./run.sh --flag` as image and command.
-pub(super) fn image(text: &str) -> Result<(String, Vec<String>), String> {
-    let (image, command) = text.split_once('=').ok_or_else(|| format!("--image {text}: expected IMAGE=COMMAND"))?;
-    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-    if image.is_empty() || words.is_empty() {
-        return Err(format!("--image {text}: expected IMAGE=COMMAND"));
-    }
-    Ok((image.to_owned(), words))
+/// The user's images: `todo/backend=./run.sh --flag` is an image and its command.
+pub(super) fn images(given: &[String]) -> Result<Images, String> {
+    given.iter().try_fold(Images::default(), |images, text| {
+        let (image, command) = text.split_once('=').unwrap_or_default();
+        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        if image.is_empty() || words.is_empty() {
+            return Err(format!("--image {text}: expected IMAGE=COMMAND"));
+        }
+        Ok(images.with(image, words))
+    })
 }
 
-/// The sandbox's options: the user's images first, then the built-in one.
-pub(super) fn options(mut images: Vec<(String, Vec<String>)>, ingress_lag: Duration) -> Result<Options, String> {
-    let program = std::env::current_exe().map_err(|e| format!("cannot find my own program: {e}"))?;
-    images.push((BUILT_IN.into(), vec![program.display().to_string(), "workload".into()]));
-    Ok(Options { program, images, ingress_lag })
+/// The sandbox's options.
+pub(super) fn options(images: Images, ingress_lag: Duration, seed: u64) -> Options {
+    Options { seed, images, ingress_lag, program: Program::this() }
+}
+
+/// A seed for who gave none.
+pub(super) fn draw() -> Result<u64, String> {
+    SysRng.try_next_u64().map_err(|e| format!("the system gives no random numbers: {e}"))
 }
 
 /// Runs a future on two threads: one for the run, one for everything around it.

@@ -191,7 +191,7 @@ impl Course {
                 self.signal = self.signal.or(Some(*signal));
                 self.decide(VerdictKind::Aborted, vec![Reason::new("signal", format!("ended by signal {signal}"))]);
             }
-            What::RunStarted(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
+            What::RunStarted(_) | What::Closed(_) | What::Validity(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
         }
     }
 

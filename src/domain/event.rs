@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::rollout::state::{DeploymentState, EndpointsState, KubeEvent, PodState, ReplicaSetState};
 use super::scenario::Scenario;
-use super::slice::{Failure, Gap, Slice};
+use super::slice::{Closed, Failure, Gap, LoadEvent, Slice};
 use super::time::At;
 use super::traffic::{Name, TrafficPlan};
+use super::validity::Validity;
 use super::verdict::Verdict;
 
 /// The version of the recording's format; it changes when an old reader would read a new recording wrongly.
@@ -45,6 +46,10 @@ pub enum What {
     Failure(Failure),
     /// A stretch without a good answer.
     Gap(Gap),
+    /// A kept connection ended outside a request.
+    Closed(Closed),
+    /// A second of the verifier's own condition.
+    Validity(Box<Validity>),
     /// All slots have their outcome; no more slices come.
     TrafficStopped,
     /// The Deployment changed.
@@ -121,4 +126,16 @@ pub enum WatchState {
     Lost,
     /// It answers again.
     Restored,
+}
+
+impl From<LoadEvent> for What {
+    fn from(event: LoadEvent) -> Self {
+        match event {
+            LoadEvent::Slice(slice) => Self::Slice(slice),
+            LoadEvent::Failure(failure) => Self::Failure(failure),
+            LoadEvent::Gap(gap) => Self::Gap(gap),
+            LoadEvent::Closed(closed) => Self::Closed(closed),
+            LoadEvent::Validity(validity) => Self::Validity(Box::new(validity)),
+        }
+    }
 }

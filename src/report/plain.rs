@@ -78,6 +78,8 @@ impl Plain {
             What::TrafficStarted
             | What::Slice(_)
             | What::Gap(_)
+            | What::Closed(_)
+            | What::Validity(_)
             | What::TrafficStopped
             | What::Deployment(_)
             | What::ReplicaSet(_)

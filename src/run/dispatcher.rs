@@ -2,6 +2,7 @@
 //! course's commands.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,14 +16,21 @@ use crate::cluster::connect::Connection;
 use crate::domain::course::{Command, Course};
 use crate::domain::event::{Event, FORMAT, RunStarted, What};
 use crate::domain::scenario::Scenario;
+use crate::domain::slice::LoadEvent;
 use crate::domain::summary::Summary;
-use crate::load::{Driver, LoadEvent};
+use crate::load::Driver;
 use crate::report::Reporter;
 
 /// Events of the cluster and the executor that wait for the loop.
 const QUEUE: usize = 1_024;
 /// Events of the driver that wait for the loop.
 const LOAD_QUEUE: usize = 4_096;
+/// The course looks at the clock at least this often.
+const BEAT: Duration = Duration::from_secs(1);
+/// How long requests in flight may take to end after the last slot; their own deadlines are far shorter.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The same when a signal has called the run off.
+const HURRY: Duration = Duration::from_millis(300);
 
 /// What a run is made from.
 pub struct Options {
@@ -108,17 +116,22 @@ struct Run {
 }
 
 impl Run {
-    async fn to_the_end(&mut self, mut inbox: mpsc::Receiver<What>, mut load_inbox: mpsc::Receiver<LoadEvent>) -> std::io::Result<()> {
+    async fn to_the_end(
+        &mut self,
+        mut inbox: mpsc::Receiver<What>,
+        mut load_inbox: mpsc::Receiver<LoadEvent>,
+    ) -> std::io::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         while !self.finished {
-            let wake = self.course.wake().map(|at| self.clock.instant(at));
+            let beat = self.clock.now() + BEAT;
+            let wake = self.clock.instant(self.course.wake().map_or(beat, |at| at.min(beat)));
             let what = tokio::select! {
                 biased;
                 what = caught(&mut interrupt, &mut terminate) => what,
                 Some(event) = load_inbox.recv() => event.into(),
                 Some(what) = inbox.recv() => what,
-                () = until(wake) => What::Tick,
+                () = tokio::time::sleep_until(wake.into()) => What::Tick,
             };
             let commands = self.happened(what);
             self.obey(commands);
@@ -168,7 +181,7 @@ impl Run {
 
     fn start_traffic(&mut self) {
         let Some(plan) = self.course.traffic().cloned() else { return };
-        let what = match Driver::start(plan, self.clock, self.load.clone()) {
+        let what = match Driver::start(&plan, self.clock, self.load.clone()) {
             Ok(driver) => {
                 self.driver = Some(driver);
                 What::TrafficStarted
@@ -179,18 +192,32 @@ impl Run {
         self.obey(commands);
     }
 
-    /// No more slots; the driver's own last event says when all outcomes are in.
+    /// No more slots; the traffic has stopped when all outcomes are in, or, for who called the run off, a moment later.
     fn stop_traffic(&mut self) {
-        match &self.driver {
-            Some(driver) => driver.stop(),
-            None => {
-                let commands = self.happened(What::TrafficStopped);
-                self.obey(commands);
+        let Some(driver) = self.driver.take() else {
+            let commands = self.happened(What::TrafficStopped);
+            return self.obey(commands);
+        };
+        let patience = if self.course.signal().is_some() { HURRY } else { PATIENCE };
+        let news = self.news.clone();
+        self.tasks.spawn(async move {
+            let trouble = match tokio::time::timeout(patience, driver.join()).await {
+                Ok(Ok(summary)) if summary.undelivered == 0 => None,
+                Ok(Ok(summary)) => {
+                    Some(format!("{} events of the load driver were lost: the counts are too low", summary.undelivered))
+                }
+                Ok(Err(error)) => Some(format!("the load driver came to no orderly end: {error}")),
+                Err(_) => Some("requests in flight were left without an outcome".into()),
+            };
+            if let Some(trouble) = trouble {
+                // The loop is gone only when the run is.
+                drop(news.send(What::Notice(trouble)).await);
             }
-        }
+            drop(news.send(What::TrafficStopped).await);
+        });
     }
 
-    /// Ends what still runs and gives the reporters their last word.
+    /// Ends what still runs, and gives the reporters their last word.
     fn close(mut self) -> Course {
         self.tasks.abort_all();
         self.happened(What::RunEnded);
@@ -203,13 +230,6 @@ impl Run {
         let summary = Summary::of(&self.course);
         self.reporters.iter_mut().for_each(|r| r.finish(&summary));
         self.course
-    }
-}
-
-async fn until(wake: Option<std::time::Instant>) {
-    match wake {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -73,16 +73,17 @@ impl Executor {
         }
         let plan = self.plan(entry);
         for lane in &plan.lanes {
-            self.reach(lane).await;
+            self.reach(lane).await?;
         }
         Ok(plan)
     }
 
     /// Tries until one request is answered well; the caller's time limit ends it.
-    async fn reach(&self, lane: &LanePlan) {
+    async fn reach(&self, lane: &LanePlan) -> Result<(), String> {
         loop {
-            if load::once(lane, &self.run_id).await.outcome == Outcome::Ok {
-                return;
+            let answer = load::once(lane, &self.run_id, self.clock).await.map_err(|e| chain(&e))?;
+            if answer.outcome == Outcome::Ok {
+                return Ok(());
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -102,6 +103,7 @@ impl Executor {
                 Some(LaneMode::Kept) => Mode::Kept { connections: lane.connections },
                 Some(LaneMode::Fresh) | None => Mode::Fresh,
             },
+            start: self.clock.now(),
             rate: lane.rate,
             request: RequestPlan {
                 url: url.clone(),

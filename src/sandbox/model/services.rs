@@ -56,7 +56,7 @@ mod tests {
     fn only_tcp_ports_of_services_with_a_cluster_address_get_a_frontend() {
         let mut store = Store::default();
         for object in [
-            json!({"metadata": {"namespace": "todo", "name": "backend"}, "spec": {"clusterIP": "127.8.0.1", "sessionAffinity": "ClientIP",
+            json!({"metadata": {"namespace": "todo", "name": "backend"}, "spec": {"clusterIP": "127.16.96.8", "sessionAffinity": "ClientIP",
                    "ports": [{"name": "http", "port": 8080}, {"name": "dns", "port": 53, "protocol": "UDP"}]}}),
             json!({"metadata": {"namespace": "todo", "name": "headless"}, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}),
             json!({"metadata": {"namespace": "todo", "name": "outside"}, "spec": {"type": "ExternalName", "ports": [{"port": 80}]}}),
@@ -70,7 +70,7 @@ mod tests {
             build(&store),
             [Frontend {
                 service: Key::new(resource::SERVICES, "todo", "backend"),
-                address: "127.8.0.1:8080".parse().unwrap(),
+                address: "127.16.96.8:8080".parse().unwrap(),
                 endpoints: Endpoints {
                     ready: vec![Endpoint { address: "127.1.0.1:8000".parse().unwrap(), pod: "a".to_owned() }],
                     terminating: vec![]

@@ -9,6 +9,7 @@ pub mod ingress;
 pub mod keeper;
 pub mod logs;
 pub mod node;
+pub mod output;
 mod proc;
 pub mod proxies;
 pub mod service;

@@ -1,6 +1,6 @@
 //! For tests of the proxies: objects as users and controllers write them, and waiting with a deadline.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use serde_json::json;
 use super::world::World;
 use crate::sandbox::model::endpoints::SERVICE_NAME;
 use crate::sandbox::model::object::{Key, resource};
-use crate::sandbox::model::store::Store;
+use crate::sandbox::model::store::{Store, StoreConfig};
 use crate::sandbox::model::write::Write;
 
 /// Longer than anything in these tests takes, on a busy machine too.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A world with the namespace `todo`.
+/// A world with the namespace `todo`, whose Services may have addresses of 127.8.0.0/16.
 pub(crate) fn world() -> Arc<World> {
-    let world = World::new(Store::default());
+    let world = World::new(Store::bare(StoreConfig { cluster_ips: (Ipv4Addr::new(127, 8, 0, 0), 16), ..StoreConfig::default() }));
     world.write(vec![Write::Create { resource: resource::NAMESPACES, object: json!({"metadata": {"name": "todo"}}) }]);
     world
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::request::{DeleteOptions, Propagation, Sub};
+use super::request::{DeleteOptions, Sub};
 use super::update::Change;
 use super::{Store, delete};
 use crate::sandbox::model::apply::managed::{Managed, Manager};
@@ -41,11 +41,15 @@ impl Store {
                     json_patch::merge(&mut status, patch);
                 }
                 let status = read_believed(&kind, of, status)?;
-                if old.object["status"] == status {
+                let annotations = annotations_after(&old.object, patch);
+                if old.object["status"] == status && annotations.is_none() {
                     return Ok(());
                 }
                 let mut new = Value::clone(&old.object);
                 new["status"] = status;
+                if let Some(annotations) = annotations {
+                    new["metadata"]["annotations"] = annotations;
+                }
                 new
             }
             _ => {
@@ -62,7 +66,7 @@ impl Store {
     fn delete_trusted(&mut self, key: &Key, uid: Option<String>, grace: Option<i64>, now: Now) -> Result<(), ApiError> {
         let Some(kind) = self.registry.stored(&key.resource).cloned() else { return Err(ApiError::no_such_resource()) };
         let old = self.existing(&kind, key)?;
-        let options = DeleteOptions { grace, uid, propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+        let options = DeleteOptions { grace, uid, ..DeleteOptions::default() };
         delete::preconditions(&kind, &old.object, &options)?;
         self.remove(&kind, key, &old, &options, now);
         Ok(())
@@ -75,6 +79,15 @@ impl Store {
         }
         Ok(self.settled(kind, read_believed(kind, kind.schema(), object)?))
     }
+}
+
+/// The annotations that come along with a status, when they differ from what they were.
+fn annotations_after(old: &Value, patch: &Value) -> Option<Value> {
+    let patch = patch["metadata"].get("annotations").filter(|a| a.is_object())?;
+    let before = &old["metadata"]["annotations"];
+    let mut after = before.clone();
+    json_patch::merge(&mut after, patch);
+    (after != *before).then_some(after)
 }
 
 fn read_believed(kind: &Kind, of: Type<'_>, value: Value) -> Result<Value, ApiError> {

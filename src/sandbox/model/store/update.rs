@@ -289,7 +289,7 @@ fn prepared(kind: &Kind, sub: Sub, mut new: Value, old: &Value, trusted: bool) -
     for field in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion"] {
         carry(&mut new, old, field);
     }
-    if kind.traits.generation && wants_something_else(kind, &new, old) {
+    if kind.traits.generation && sub != Sub::Status && wants_something_else(kind, &new, old) {
         let generation = object::generation(old) + 1;
         meta(&mut new).insert("generation".into(), generation.into());
     }

@@ -39,6 +39,13 @@ impl Program {
     pub fn this() -> Self {
         Self { path: PathBuf::from("/proc/self/exe"), args: Vec::new() }
     }
+
+    /// The command line of one of its subcommands, for a process that is started by somebody else: `/proc/self` would be another there.
+    pub fn line(&self, subcommand: &str) -> std::io::Result<Vec<String>> {
+        let path = std::fs::canonicalize(&self.path)?;
+        let words = std::iter::once(path.display().to_string()).chain(self.args.iter().cloned());
+        Ok(words.chain([subcommand.to_owned()]).collect())
+    }
 }
 
 /// What can go wrong with a keeper as such.

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::sandbox::model::endpoints::Endpoints;
 use crate::sandbox::model::object::Key;
+use crate::sandbox::model::write::Read as _;
 use crate::sandbox::wire::testing::{DEADLINE, Is, add_service, set_endpoint, until, world};
 
 /// A cluster with its forwarder.
@@ -219,11 +220,18 @@ async fn an_endpoint_that_refuses_resets_the_client_and_no_other_is_tried() {
 #[tokio::test]
 async fn an_address_that_cannot_be_used_leaves_the_other_services_alone() {
     let cluster = Cluster::start(7);
-    add_service(&cluster.world, "elsewhere", "192.0.2.1", 8080);
+    let IpAddr::V4(own) = cluster.address.ip() else { panic!("an IPv6 address") };
+    let [.., process, test] = own.octets();
+    let taken = SocketAddr::new(Ipv4Addr::new(127, 8, process, test + 100).into(), 8080);
+    let _listener = std::net::TcpListener::bind(taken).unwrap();
+    add_service(&cluster.world, "elsewhere", &taken.ip().to_string(), taken.port());
     let a = named("a").await;
     set_endpoint(&cluster.world, "elsewhere", "a", a, Is::Ready);
     cluster.endpoint("a", a, Is::Ready);
     cluster.open().await;
+    let reasons =
+        || cluster.world.read(|s| s.list(&resource::EVENTS, None).iter().map(|e| e["reason"].clone()).collect::<Vec<_>>());
+    until(vec!["FailedToListen".into()], async || reasons()).await;
     cluster.stop().await;
 }
 

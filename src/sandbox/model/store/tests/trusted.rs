@@ -27,6 +27,35 @@ fn a_patch_of_a_controller_has_its_precondition_and_its_name() {
 }
 
 #[test]
+fn annotations_come_along_with_a_status_and_are_no_new_generation() {
+    let mut bench = Bench::new();
+    bench.create("deployments/apps", deployment("x", 1)).unwrap();
+    let key = Key::new(resource::DEPLOYMENTS, "default", "x");
+    let patch = json!({"metadata": {"annotations": {"revision": "1"}, "labels": {"no": "no"}}});
+    bench.store.apply(Write::PatchStatus { key, if_version: None, patch }, bench.now).unwrap();
+    let meta = bench.get(&resource::DEPLOYMENTS, "x").unwrap()["metadata"].clone();
+    assert_eq!(
+        (&meta["annotations"], &meta["labels"]["no"], &meta["generation"]),
+        (&json!({"revision": "1"}), &Value::Null, &json!(1))
+    );
+}
+
+#[test]
+fn a_deletion_by_a_controller_leaves_the_finalizers_that_are_there() {
+    let mut bench = Bench::new();
+    let mut object = deployment("x", 1);
+    object["metadata"]["finalizers"] = json!(["foregroundDeletion", "example.com/mine"]);
+    bench.create("deployments/apps", object).unwrap();
+    let key = Key::new(resource::DEPLOYMENTS, "default", "x");
+    bench.store.apply(Write::Delete { key, uid: None, grace: None }, bench.now).unwrap();
+    let meta = bench.get(&resource::DEPLOYMENTS, "x").unwrap()["metadata"].clone();
+    assert_eq!(
+        (&meta["finalizers"], &meta["deletionTimestamp"]),
+        (&json!(["foregroundDeletion", "example.com/mine"]), &json!("2026-01-01T00:00:00Z"))
+    );
+}
+
+#[test]
 fn repeated_events_are_counted_and_old_ones_go() {
     let mut bench = Bench::with(StoreConfig { events: 3, ..StoreConfig::default() });
     bench.create("pods", pod("p")).unwrap();
