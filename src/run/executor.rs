@@ -18,7 +18,7 @@ use crate::domain::objective::Goal;
 use crate::domain::outcome::Outcome;
 use crate::domain::scenario::{LaneMode, Scenario, Step};
 use crate::domain::time::micros;
-use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
+use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule, TrafficPlan};
 use crate::load;
 
 /// Between two tries to reach the target for the first time.
@@ -105,6 +105,7 @@ impl Executor {
             },
             start: self.clock.now(),
             rate: lane.rate,
+            schedule: Schedule::default(),
             request: RequestPlan {
                 url: url.clone(),
                 connect_to: connect_to.clone(),
