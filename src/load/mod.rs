@@ -15,6 +15,7 @@
 
 mod answer;
 mod attention;
+pub mod bench;
 mod classify;
 mod conn;
 mod control;
@@ -176,7 +177,7 @@ impl Driver {
         Self::start_with(plan, clock, 1, events)
     }
 
-    /// Starts sending `plan` from `workers` threads, and one more that tells `events`. The reader of `events` may be slow: then slices
+    /// Starts sending `plan` from `workers` threads, and one more that tells `events`; raises this process's soft limit of descriptors. The reader of `events` may be slow: then slices
     /// come late and, after a few seconds, added together. When it is gone, sending stops.
     pub fn start_with(
         plan: &TrafficPlan,
@@ -187,6 +188,7 @@ impl Driver {
         if !(1..=WORKERS_MAX).contains(&workers) {
             return Err(StartError::Workers(workers));
         }
+        machine::raise_descriptor_limit();
         let specs: Vec<Arc<LaneSpec>> = plan::lanes(plan)?.into_iter().map(Arc::new).collect();
         let asked = specs.iter().map(|spec| spec.peak()).sum();
         let mut share = Share::none();

@@ -300,6 +300,7 @@ mod tests {
     use super::super::super::slice::Part;
     use super::super::super::traffic::Mode;
     use super::*;
+    use Outcome::{NotSent, Ok, Refused};
 
     fn second(end: u64) -> Validity {
         Validity { end: At(end * SECOND), planned: 100, sent: 100, lag: Lag { p50: 1, p99: 2, max: 3 }, ..Validity::default() }
@@ -307,7 +308,9 @@ mod tests {
 
     fn slice(tenth: u64, outcomes: &[(Outcome, u64)]) -> Slice {
         let mut part = Part::default();
-        outcomes.iter().for_each(|(outcome, n)| part.counts.add(*outcome, *n));
+        for (outcome, n) in outcomes {
+            part.counts.add(*outcome, *n);
+        }
         Slice { lane: "l".into(), end: At(tenth * SLICE_MICROS), due: 1, parts: vec![part], lag_max: 0 }
     }
 
@@ -338,7 +341,6 @@ mod tests {
     #[test]
     fn silence_is_measured_from_the_first_lost_slot_to_the_last() {
         let mut all = Recorder::default();
-        use Outcome::{NotSent, Ok, Refused};
         let tenths: [&[(Outcome, u64)]; 9] = [
             &[(Ok, 1)],
             &[(NotSent, 1)],

@@ -7,7 +7,7 @@ mod once;
 mod open_loop;
 mod outcomes;
 mod schedules;
-mod server;
+pub(super) mod server;
 mod starved;
 mod steered;
 
@@ -44,15 +44,15 @@ fn lane(mode: Mode, url: &str, rate: f64) -> LanePlan {
     }
 }
 
-fn fresh(url: &str, rate: f64) -> LanePlan {
+pub(super) fn fresh(url: &str, rate: f64) -> LanePlan {
     lane(Mode::Fresh, url, rate)
 }
 
-fn kept(url: &str, rate: f64, connections: usize) -> LanePlan {
+pub(super) fn kept(url: &str, rate: f64, connections: usize) -> LanePlan {
     lane(Mode::Kept { connections }, url, rate)
 }
 
-fn plan(lanes: impl IntoIterator<Item = LanePlan>) -> TrafficPlan {
+pub(super) fn plan(lanes: impl IntoIterator<Item = LanePlan>) -> TrafficPlan {
     TrafficPlan { lanes: lanes.into_iter().collect(), seed: 1, run_id: "test".into() }
 }
 
@@ -153,7 +153,7 @@ fn run(plan: &TrafficPlan, slots: u64) -> Told {
     })
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
