@@ -244,7 +244,14 @@ impl Story {
                 counts.add(Outcome::Ok, good);
                 let version = if pod.contains(OLD) { "v1" } else { "v2" };
                 let latency = vec![(micros, u32::try_from(good - 1).unwrap()), (micros * 3, 1)];
-                parts.push(Part { pod: Some(name(pod)), version: Some(name(version)), counts, slow: vec![0], latency });
+                parts.push(Part {
+                    pod: Some(name(pod)),
+                    version: Some(name(version)),
+                    counts,
+                    slow: vec![0],
+                    latency,
+                    pauses: Vec::new(),
+                });
             }
             let mut counts = Counts::default();
             counts.add(outcome, bad);

@@ -1,6 +1,7 @@
 //! What traffic to send: plain data, made from a scenario, carried out by `load`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,6 +115,29 @@ pub enum Mode {
         /// How many.
         connections: usize,
     },
+    /// A new connection for each request, whose answer is a stream (server-sent events, or any body that comes in pieces). The slot ends well
+    /// when the stream ends in order or has lasted for `length`. Its timeout, its thresholds and its latency are those of the first byte.
+    /// A stream that is ended by closing its connection cannot be told from one whose server died in order.
+    Stream {
+        /// From the beginning of the slot; then we end it.
+        #[serde(with = "as_micros")]
+        length: Duration,
+        /// A silence this long is a failure: `response_timeout`, with the time of the last byte.
+        #[serde(with = "as_micros")]
+        stall: Duration,
+    },
+}
+
+/// As `connect_to`: each pod's own address in turn; the driver is told which while it runs, and sends nothing before.
+pub const PODS: &str = "pods";
+
+/// A pod and where it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodTarget {
+    /// `metadata.name`
+    pub pod: Name,
+    /// The pod's own address and the port that it serves.
+    pub address: SocketAddr,
 }
 
 /// One request, the same for every slot of a lane.
@@ -121,7 +145,7 @@ pub enum Mode {
 pub struct RequestPlan {
     /// `http://host:port/path?query`. The host goes into `Host` (and SNI) and is resolved unless `connect_to` is given.
     pub url: String,
-    /// `address:port` to connect to instead of resolving the URL's host.
+    /// `address:port` to connect to instead of resolving the URL's host; or [`PODS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_to: Option<String>,
     /// `GET` unless said otherwise.

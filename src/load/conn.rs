@@ -144,6 +144,16 @@ impl Conn {
         self.stage == Stage::Connecting
     }
 
+    /// What it leads to.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The first and the latest byte of the answer so far.
+    pub(crate) fn bytes(&self) -> Option<(At, At)> {
+        self.first_byte.zip(self.last_byte)
+    }
+
     /// Puts the request of `slot` on an idle connection.
     pub(crate) fn begin(&mut self, spec: &LaneSpec, slot: u64, now: At) -> Step {
         self.stage = Stage::Exchange;

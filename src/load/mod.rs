@@ -9,9 +9,10 @@
 //! - The *control* thread (`control`) merges what the workers fold (`fold`, `merge`) into events, and keeps names resolved.
 //! - What the verifier itself failed to do or to see has outcomes and deadlines of its own (`attention`): a starved driver makes a
 //!   result inconclusive, never a breach.
+//! - Beside them runs a *control lane* to an `echo` of our own: a sick prober or machine shows there, and makes its seconds doubtful.
 //!
-//! What comes later has its place: TLS and HTTP/2 between `conn` and the socket and beside `http1`; other schedules beside
-//! `Pacer`; targets that change while a run goes on are already how names are followed (`mailbox`).
+//! Names that resolve anew and pods that come and go reach the workers the same way (`mailbox`). `bench` is the driver as a tool of its own.
+//! What comes later has its place: HTTP/2 between `conn` and the socket and beside `http1`.
 
 mod answer;
 mod attention;
@@ -19,6 +20,7 @@ pub mod bench;
 mod classify;
 mod conn;
 mod control;
+mod echo;
 mod fold;
 mod http1;
 mod lane;
@@ -54,8 +56,9 @@ pub use self::once::{OnceError, OncePhases, OnceReport, Protocol, once};
 pub use self::plan::{LaneError, RATE_CEILING, Unfit};
 use self::{
     control::{Control, Followed},
+    echo::Echo,
     lane::{Lane, Schedule, Stride},
-    mailbox::Mailbox,
+    mailbox::{Mailbox, Target},
     merge::Merger,
     plan::{Endpoint, LaneSpec, Share},
     wires::Wires,
@@ -65,12 +68,14 @@ use crate::clock::Clock;
 use crate::domain::outcome::Counts;
 use crate::domain::pacing::Pacer;
 use crate::domain::slice::LoadEvent;
-use crate::domain::traffic::{Name, TrafficPlan};
+use crate::domain::traffic::{Name, PodTarget, TrafficPlan};
 
 /// Workers at most.
 const WORKERS_MAX: usize = 64;
 /// A lane whose start has passed begins after this: time for the threads to come up.
 const LEAD: Duration = Duration::from_millis(5);
+/// Pods that one lane asks; more are not asked.
+const PODS_MAX: usize = 1_000;
 /// Reports under way from all workers; beyond it tenths are added together.
 const REPORTS: usize = 64;
 
@@ -103,6 +108,9 @@ pub enum StartError {
     /// The system gave no poll, timer or event descriptor.
     #[error("cannot set up a worker")]
     Descriptors(#[source] Errno),
+    /// The system gave nothing to listen on.
+    #[error("cannot start the verifier's own echo")]
+    Echo(#[source] io::Error),
     /// The system gave no thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -161,6 +169,8 @@ pub struct LaneSummary {
 #[derive(Debug)]
 pub struct Driver {
     clock: Clock,
+    /// Outlives the threads that ask it.
+    _echo: Echo,
     lanes: Vec<(Name, f64)>,
     share: Share,
     mailboxes: Vec<Arc<Mailbox>>,
@@ -189,18 +199,23 @@ impl Driver {
             return Err(StartError::Workers(workers));
         }
         machine::raise_descriptor_limit();
-        let specs: Vec<Arc<LaneSpec>> = plan::lanes(plan)?.into_iter().map(Arc::new).collect();
+        let mut specs: Vec<Arc<LaneSpec>> = plan::lanes(plan)?.into_iter().map(Arc::new).collect();
         let asked = specs.iter().map(|spec| spec.peak()).sum();
+        let lanes = specs.iter().map(|spec| (spec.name.clone(), spec.peak())).collect();
+        let echo = Echo::start().map_err(StartError::Echo)?;
+        let control = LaneSpec::new(&echo.lane(workers), &plan.run_id).map_err(|why| LaneError { lane: echo::LANE.into(), why })?;
         let mut share = Share::none();
         if !share.resize(asked) {
             return Err(StartError::Ceiling { asked });
         }
+        specs.push(Arc::new(control));
         let empty = fold::histogram().map_err(StartError::Histogram)?;
         let (reports, received) = mpsc::channel(REPORTS);
         let now = clock.now();
         let mut driver = Self {
             clock,
-            lanes: specs.iter().map(|spec| (spec.name.clone(), spec.peak())).collect(),
+            lanes,
+            _echo: echo,
             share,
             mailboxes: Vec::new(),
             workers: Vec::new(),
@@ -226,7 +241,7 @@ impl Driver {
         let sharing = |spec: &LaneSpec| (0..workers).filter(|which| Stride::new(spec, *which, workers).is_some()).count();
         let merged = specs.iter().map(|spec| (spec.name.clone(), spec.thresholds.len(), sharing(spec)));
         let control = Control {
-            merger: Merger::new(merged, workers, now, &empty),
+            merger: Merger::new(merged, workers, now, &empty).with_control(specs.len() - 1),
             closed: specs.iter().map(|spec| spec.schedule.is_closed()).collect(),
             reports: received,
             events,
@@ -254,6 +269,15 @@ impl Driver {
         }
         self.lanes[index].1 = rate;
         self.mailboxes.iter().for_each(|mailbox| mailbox.set_rate(index, now, rate));
+        Ok(())
+    }
+
+    /// The pods that a lane with `connect_to: pods` asks from now on, in turn. What is under way to others goes on.
+    pub fn set_targets(&self, lane: &str, mut pods: Vec<PodTarget>) -> Result<(), RateError> {
+        let index = self.lanes.iter().position(|(name, _)| **name == *lane).ok_or_else(|| RateError::Unknown(lane.into()))?;
+        pods.truncate(PODS_MAX);
+        let pods: Arc<[PodTarget]> = pods.into();
+        self.mailboxes.iter().for_each(|mailbox| mailbox.set_target(index, Target::Pods(pods.clone())));
         Ok(())
     }
 

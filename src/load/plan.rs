@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::domain::pacing::Pacer;
 use crate::domain::time::{At, micros};
-use crate::domain::traffic::{Arrivals, Expect, LanePlan, Micros, Mode, Name, RequestPlan, Schedule, TrafficPlan};
+use crate::domain::traffic::{Arrivals, Expect, LanePlan, Micros, Mode, Name, PODS, RequestPlan, Schedule, TrafficPlan};
 
 /// Slots a second that one process sends at most, whatever it is asked for.
 pub const RATE_CEILING: u32 = 200_000;
@@ -101,6 +101,8 @@ pub(crate) enum Endpoint {
     Address(SocketAddr),
     /// A name, resolved again and again while the lane runs.
     Name { host: String, port: u16 },
+    /// The pods that the driver is told of while the lane runs.
+    Pods,
 }
 
 impl LaneSpec {
@@ -157,6 +159,10 @@ fn check_schedule(plan: &LanePlan) -> Result<(), Unfit> {
         ranged("users", users, 1, CONNECTIONS_MAX)?;
         ranged("think time", micros(think), 0, STAGE_MAX)?;
     }
+    if let Mode::Stream { length, stall } = plan.mode {
+        ranged("the length of a stream", micros(length), 1_000, STAGE_MAX)?;
+        ranged("the silence that fails a stream", micros(stall), 1_000, TIMEOUT_MAX)?;
+    }
     if Pacer::staged(At::ZERO, plan.rate, stages).is_none() {
         let wrong = stages.iter().map(|stage| stage.rate).chain([plan.rate]).find(|rate| !(rate.is_finite() && *rate > 0.0));
         return Err(Unfit::Rate(wrong.unwrap_or(plan.rate)));
@@ -172,7 +178,7 @@ pub(crate) fn lanes(plan: &TrafficPlan) -> Result<Vec<LaneSpec>, super::StartErr
     let mut specs: Vec<LaneSpec> = Vec::new();
     for lane in &plan.lanes {
         let unfit = |why| LaneError { lane: lane.name.clone(), why };
-        if specs.iter().any(|spec| spec.name == lane.name) {
+        if specs.iter().any(|spec| spec.name == lane.name) || *lane.name == *super::echo::LANE {
             return Err(unfit(Unfit::Name).into());
         }
         specs.push(LaneSpec::new(lane, &plan.run_id).map_err(unfit)?);
@@ -202,6 +208,7 @@ fn parse_method(method: &str) -> Result<Method, Unfit> {
 
 fn endpoint(uri: &Uri, connect_to: Option<&str>) -> Result<Endpoint, Unfit> {
     let (host, port) = match connect_to {
+        Some(PODS) => return Ok(Endpoint::Pods),
         None => (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)),
         Some(to) => {
             let split = to.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));

@@ -180,7 +180,7 @@ impl Worker {
 
     fn report(&mut self, end: At) -> Report {
         let lanes = self.lanes.iter_mut().flatten();
-        let in_flight = lanes.map(|lane| lane.in_flight()).sum();
+        let in_flight = lanes.filter(|lane| !lane.is_control()).map(|lane| lane.in_flight()).sum();
         let reports = self.lanes.iter_mut().enumerate().filter_map(|(index, lane)| Some((index, lane.as_mut()?.report(end))));
         let (away, cpu) = (self.wires.attention.away(), cpu_time());
         Report {

@@ -6,7 +6,9 @@
 //! with too few connections from a slow target.
 
 mod ends;
+mod pods;
 mod schedule;
+mod stream;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,7 +18,9 @@ use hdrhistogram::Histogram;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
+use self::pods::Pods;
 pub(crate) use self::schedule::{Schedule, Stride};
+use self::stream::Streams;
 use super::attention::{Attended, Attention};
 use super::classify;
 use super::conn::{Conn, Owner, Step};
@@ -31,7 +35,7 @@ use super::slab::{Key, Slab};
 use super::slots::{Slots, Standing};
 use super::wires::{Moment, Wires};
 use crate::domain::outcome::Outcome;
-use crate::domain::time::At;
+use crate::domain::time::{At, micros};
 use crate::domain::traffic::Mode;
 
 /// A slot that is begun later than this after its intended start, in microseconds, is not sent.
@@ -48,8 +52,12 @@ pub(crate) struct Lane {
     schedule: Schedule,
     target: Target,
     addresses_used: usize,
+    /// Whose addresses these are, when the lane asks pods directly.
+    pods: Pods,
     slots: Slots,
     pool: Option<Pool>,
+    /// Of a stream lane.
+    streams: Option<Streams>,
     /// Slots that wait for the target's address or a free connection; may hold some that have ended meanwhile.
     waiting: VecDeque<u64>,
     serving: bool,
@@ -71,14 +79,20 @@ impl Lane {
     pub(crate) fn new(index: usize, spec: Arc<LaneSpec>, schedule: Schedule, latency: Histogram<u64>) -> Self {
         let stride = schedule.stride;
         let pool = match spec.mode {
-            Mode::Fresh => None,
+            Mode::Fresh | Mode::Stream { .. } => None,
             Mode::Kept { connections } => Some(Pool::new(u32::try_from(stride.count(connections as u64)).unwrap_or(u32::MAX))),
+        };
+        let streams = match spec.mode {
+            Mode::Stream { length, stall } => Some(Streams::new(micros(length), micros(stall))),
+            Mode::Fresh | Mode::Kept { .. } => None,
         };
         Self {
             index,
             schedule,
+            streams,
             target: Target::of(&spec.endpoint),
             addresses_used: 0,
+            pods: Pods::default(),
             slots: Slots::new(&spec.thresholds, spec.timeout),
             pool,
             waiting: VecDeque::new(),
@@ -105,6 +119,11 @@ impl Lane {
         self.in_flight
     }
 
+    /// Whether it asks our own echo.
+    pub(crate) fn is_control(&self) -> bool {
+        *self.spec.name == *super::echo::LANE
+    }
+
     /// Begins slots that are due. `true` when there are more of them.
     pub(crate) fn begin_due(&mut self, wires: &mut Wires) -> bool {
         for _ in 0..BURST {
@@ -124,6 +143,9 @@ impl Lane {
 
     /// Changes where to connect to; what waited for it goes on.
     pub(crate) fn set_target(&mut self, wires: &mut Wires, target: Target) {
+        if let Target::Pods(pods) = &target {
+            self.pods.set(pods);
+        }
         self.target = target;
         self.serve_waiting(wires);
     }
@@ -161,8 +183,20 @@ impl Lane {
     /// Reacts to the readiness of one of its connections.
     pub(crate) fn react(&mut self, wires: &mut Wires, key: Key, ready: Ready) -> Step {
         let now = wires.clock.now();
+        let attended = wires.attention.at(now);
         let Wires { conns, buffer, .. } = wires;
-        conns.get_mut(key).map_or(Step::Wait, |conn| conn.on_ready(ready, &self.spec, &mut self.names, buffer, now))
+        let Some(conn) = conns.get_mut(key) else {
+            return Step::Wait;
+        };
+        let before = conn.bytes();
+        let step = conn.on_ready(ready, &self.spec, &mut self.names, buffer, now);
+        if let (Some(streams), Some(slot)) = (&mut self.streams, conn.slot)
+            && conn.bytes() != before
+            && let Some(pause) = streams.piece(slot, attended)
+        {
+            self.fold.pause(conn.answered_by(), pause);
+        }
+        step
     }
 
     /// What became known before `end`, the end of a slice.
@@ -179,7 +213,8 @@ impl Lane {
     /// The next deadline of an open slot or of a connection being opened.
     fn next_deadline(&mut self) -> Option<Attended> {
         let connect = self.connecting.front().map(|(deadline, _)| *deadline);
-        [self.slots.next_bound(), connect].into_iter().flatten().min()
+        let stream = self.streams.as_ref().and_then(Streams::next_check);
+        [self.slots.next_bound(), connect, stream].into_iter().flatten().min()
     }
 
     fn begin(&mut self, wires: &mut Wires, due: At) {
@@ -218,6 +253,13 @@ impl Lane {
                 None => None,
                 Some(Turn::Open(place)) => Some(place),
                 Some(Turn::Wait) => return,
+                Some(Turn::Use(key)) if self.leads_nowhere(wires, key) => {
+                    let place = wires.conns.remove(key).and_then(|conn| conn.owner.place);
+                    if let (Some(pool), Some(place)) = (&mut self.pool, place) {
+                        pool.lost(place);
+                    }
+                    continue;
+                }
                 Some(Turn::Use(key)) => {
                     self.waiting.pop_front();
                     self.send(wires, slot, key, now);
@@ -227,6 +269,16 @@ impl Lane {
             match &self.target {
                 Target::At(addresses) => {
                     let address = addresses.get(self.addresses_used % addresses.len().max(1)).copied();
+                    self.waiting.pop_front();
+                    self.open(wires, slot, place, address, now);
+                }
+                Target::Pods(pods) if pods.is_empty() => {
+                    self.give_back(place);
+                    self.waiting.pop_front();
+                    self.unsent(slot, now, Outcome::NotSent, || "there is no pod to ask".to_owned());
+                }
+                Target::Pods(pods) => {
+                    let address = pods.get(self.addresses_used % pods.len()).map(|pod| pod.address);
                     self.waiting.pop_front();
                     self.open(wires, slot, place, address, now);
                 }
@@ -242,6 +294,11 @@ impl Lane {
                 }
             }
         }
+    }
+
+    /// Whether an idle connection is one to a pod that is not to be asked any more.
+    fn leads_nowhere(&self, wires: &Wires, key: Key) -> bool {
+        matches!(self.target, Target::Pods(_)) && wires.conns.get(key).is_some_and(|conn| !self.pods.is_current(conn.peer()))
     }
 
     fn give_back(&mut self, place: Option<u32>) {
@@ -288,6 +345,9 @@ impl Lane {
                 self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key));
                 self.slots.on(slot, key);
                 self.fold.sent();
+                if let Some(streams) = &mut self.streams {
+                    streams.begin(slot, key, now.attended);
+                }
                 if let (Some(pool), Some(place)) = (&mut self.pool, place) {
                     pool.opened(place, key);
                 }

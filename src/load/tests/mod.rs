@@ -1,15 +1,15 @@
 //! The whole driver against real sockets. Every run is checked for the sum that must never be wrong: each slot ends exactly once.
 
 mod chaos;
-mod figures;
+mod direct;
 mod kept;
 mod once;
 mod open_loop;
 mod outcomes;
 mod schedules;
 pub(super) mod server;
-mod starved;
 mod steered;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
