@@ -88,13 +88,11 @@ fn parse(path: &str, text: &str, objects: &mut Vec<Value>) -> Result<(), Manifes
 pub(super) fn overlay(objects: &mut [Value], overlays: &[Value]) -> Result<(), ManifestError> {
     for over in overlays {
         let (kind, name) = (&over["kind"], &over["metadata"]["name"]);
-        match objects.iter_mut().find(|o| o["kind"] == *kind && o["metadata"]["name"] == *name) {
-            Some(object) => merge_by_name(object, over),
-            None => {
-                let text = |v: &Value| v.as_str().unwrap_or("?").to_owned();
-                return Err(ManifestError::Overlay { kind: text(kind), name: text(name) });
-            }
-        }
+        let Some(object) = objects.iter_mut().find(|o| o["kind"] == *kind && o["metadata"]["name"] == *name) else {
+            let text = |v: &Value| v.as_str().unwrap_or("?").to_owned();
+            return Err(ManifestError::Overlay { kind: text(kind), name: text(name) });
+        };
+        merge_by_name(object, over);
     }
     Ok(())
 }

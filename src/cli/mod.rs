@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(args),
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
-        Command::Sandbox(args) => sandbox::main(args),
+        Command::Sandbox(args) => sandbox::main(&args),
         // Not one of ours: it ends as its environment says.
         Command::Workload => return workload::main(),
         Command::Schema { kind } => schema(kind),

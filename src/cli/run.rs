@@ -1,5 +1,6 @@
 //! `verifier run`: from what was typed to a verdict.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,8 @@ fn list() -> Exit {
     for name in library::scenarios() {
         let about = library::scenario(name).and_then(|t| scenario::parse(name, t, &[]).ok()).map(|s| s.about).unwrap_or_default();
         let first = about.split_inclusive(". ").next().unwrap_or_default().trim();
-        text += &format!("{name:<18} {first}\n");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<18} {first}");
     }
     print(&text)
 }
@@ -83,7 +85,8 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
 
 /// A scenario by name, or by file; relative paths in it start at its folder.
 fn find(wanted: &str) -> Result<(String, String, PathBuf), String> {
-    let looks_like_file = wanted.contains('/') || wanted.ends_with(".yaml") || wanted.ends_with(".yml");
+    let extension = Path::new(wanted).extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let looks_like_file = wanted.contains('/') || matches!(extension, "yaml" | "yml");
     if !looks_like_file {
         if let Some(text) = library::scenario(wanted) {
             return Ok((format!("{wanted}.yaml"), text.to_owned(), PathBuf::from(".")));
@@ -130,21 +133,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
     };
     let unreachable = |message: String| Stop(message, Exit::Unreachable);
     let seed = args.seed.map_or_else(sandbox::draw, Ok).map_err(unreachable)?;
-    let (sandbox, connection) = match &plan.choice {
-        Some(choice) => {
-            let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
-            let connection = connect(config, name).map_err(|e| unreachable(chain(&e)))?;
-            agree(args, &plan, &connection)?;
-            (None, connection)
-        }
-        None => {
-            say("no cluster was named: using the embedded sandbox");
-            let options = sandbox::options(plan.images, plan.scenario.sandbox.ingress_lag, seed);
-            let sandbox = Sandbox::start(options).await.map_err(|e| unreachable(chain(&e)))?;
-            let connection = connect(sandbox.config().map_err(|e| unreachable(chain(&e)))?, "sandbox".into());
-            (Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?)
-        }
-    };
+    let (sandbox, connection) = open(args, &plan, seed).await?;
     let options = Options {
         scenario: plan.scenario,
         connection,
@@ -156,13 +145,29 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         reporters: reporters(args, &plan.json)?,
     };
     let ended = dispatch(options).await;
-    if let Some(sandbox) = sandbox {
-        if let Err(error) = sandbox.stop().await {
-            say(&format!("warning: the sandbox did not end well: {}", chain(&error)));
-        }
+    if let Some(sandbox) = sandbox
+        && let Err(error) = sandbox.stop().await
+    {
+        say(&format!("warning: the sandbox did not end well: {}", chain(&error)));
     }
     let course = ended.map_err(|e| unreachable(format!("could not watch for signals: {e}")))?;
     Ok(finish(args.output, &plan.json, &course))
+}
+
+/// The cluster that was chosen, or a sandbox that ends with the run.
+async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Sandbox>, Connection), Stop> {
+    let unreachable = |message: String| Stop(message, Exit::Unreachable);
+    if let Some(choice) = &plan.choice {
+        let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
+        let connection = connect(config, name).map_err(|e| unreachable(chain(&e)))?;
+        agree(args, plan, &connection)?;
+        return Ok((None, connection));
+    }
+    say("no cluster was named: using the embedded sandbox");
+    let options = sandbox::options(plan.images.clone(), plan.scenario.sandbox.ingress_lag, seed);
+    let sandbox = Sandbox::start(options).await.map_err(|e| unreachable(chain(&e)))?;
+    let connection = connect(sandbox.config().map_err(|e| unreachable(chain(&e)))?, "sandbox".into());
+    Ok((Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?))
 }
 
 /// Writes the documents that were asked for, and answers with the verdict's exit code.
@@ -192,11 +197,11 @@ fn agree(args: &RunArgs, plan: &Plan, connection: &Connection) -> Result<(), Sto
     let mut text = format!("this changes the cluster `{}`:\n", connection.name);
     for object in &plan.given {
         let word = |v: &serde_json::Value| v.as_str().unwrap_or_default().to_owned();
-        text += &format!("  apply {} {}\n", word(&object["kind"]), word(&object["metadata"]["name"]));
+        let _ = writeln!(text, "  apply {} {}", word(&object["kind"]), word(&object["metadata"]["name"]));
     }
     for step in &plan.scenario.when {
         let step = serde_json::to_string(step).unwrap_or_default();
-        text += &format!("  deployment {}/{}: {step}\n", target.namespace, target.deployment);
+        let _ = writeln!(text, "  deployment {}/{}: {step}", target.namespace, target.deployment);
     }
     say(text.trim_end());
     if args.yes {

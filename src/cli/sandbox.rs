@@ -17,7 +17,7 @@ use crate::sandbox::wire::keeper::Program;
 use crate::sandbox::wire::node::Images;
 use crate::sandbox::{Options, Sandbox};
 
-pub(super) fn main(args: SandboxArgs) -> Exit {
+pub(super) fn main(args: &SandboxArgs) -> Exit {
     let images = match images(&args.image) {
         Ok(images) => images,
         Err(message) => return complain(&message, Exit::Usage),
@@ -32,7 +32,7 @@ pub(super) fn main(args: SandboxArgs) -> Exit {
     };
     let options = options(images, args.ingress_lag, seed);
     block_on(async {
-        match serve(&args, options, &objects).await {
+        match serve(args, options, &objects).await {
             Ok(exit) => exit,
             Err(message) => complain(&message, Exit::Unreachable),
         }

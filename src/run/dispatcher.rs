@@ -28,7 +28,7 @@ const LOAD_QUEUE: usize = 4_096;
 /// The course looks at the clock at least this often.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to end after the last slot; their own deadlines are far shorter.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// The same when a signal has called the run off.
 const HURRY: Duration = Duration::from_millis(300);
 
@@ -92,7 +92,7 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
     };
     run.happened(What::RunStarted(Box::new(head)));
     run.obey(commands);
-    run.to_the_end(inbox, load_inbox).await?;
+    run.until_the_end(inbox, load_inbox).await?;
     Ok(run.close())
 }
 
@@ -116,7 +116,7 @@ struct Run {
 }
 
 impl Run {
-    async fn to_the_end(
+    async fn until_the_end(
         &mut self,
         mut inbox: mpsc::Receiver<What>,
         mut load_inbox: mpsc::Receiver<LoadEvent>,

@@ -18,6 +18,7 @@ pub mod schema;
 pub mod selector;
 pub mod services;
 pub mod store;
+pub mod suffix;
 pub mod table;
 pub mod validate;
 pub mod virtual_cluster;

@@ -44,6 +44,11 @@ impl Quantity {
         saturate(self.nanos.div_euclid(NANOS) + i128::from(self.nanos.rem_euclid(NANOS) != 0))
     }
 
+    /// So many thousandths.
+    pub fn of_millis(millis: i64) -> Self {
+        Self { nanos: i128::from(millis) * 1_000_000, style: Style::Decimal }
+    }
+
     /// A whole number.
     pub fn of_units(units: i64) -> Self {
         Self { nanos: i128::from(units) * NANOS, style: Style::Decimal }
@@ -59,6 +64,16 @@ impl Quantity {
     pub fn minus(self, other: Self) -> Self {
         Self { nanos: (self.nanos - other.nanos).clamp(-LARGEST, LARGEST), style: self.style }
     }
+}
+
+/// The thousandths that a text says, rounded up. `None` when it is no quantity.
+pub fn millis(text: &str) -> Option<i64> {
+    text.parse().ok().map(Quantity::millis)
+}
+
+/// The whole units (bytes) that a text says, rounded up. `None` when it is no quantity.
+pub fn units(text: &str) -> Option<i64> {
+    text.parse().ok().map(Quantity::units)
 }
 
 fn saturate(n: i128) -> i64 {
@@ -214,7 +229,9 @@ mod tests {
     fn rounding_is_upwards() {
         assert_eq!("100u".parse::<Quantity>().unwrap().millis(), 1);
         assert_eq!("1500m".parse::<Quantity>().unwrap().units(), 2);
-        assert_eq!("64Mi".parse::<Quantity>().unwrap().units(), 64 << 20);
+        assert_eq!([units("64Mi"), units("5E-1"), units("1E"), units("Mi")], [Some(64 << 20), Some(1), Some(10_i64.pow(18)), None]);
+        assert_eq!([millis("1e3"), millis("0.5"), millis("100n"), millis("1x")], [Some(1_000_000), Some(500), Some(1), None]);
+        assert_eq!([2000, 250, 0].map(|n| Quantity::of_millis(n).to_string()), ["2", "250m", "0"]);
     }
 
     proptest! {

@@ -85,6 +85,19 @@ impl LabelSelector {
         self.0.is_empty()
     }
 
+    /// For those to whom a selector of everything is none.
+    pub fn not_empty(self) -> Option<Self> {
+        (!self.is_empty()).then_some(self)
+    }
+
+    /// One `key=value` that every match has, for looking candidates up in an index.
+    pub fn one_label(&self) -> Option<(&str, &str)> {
+        self.0.iter().find_map(|requirement| match &requirement.test {
+            Test::In(values) if values.len() == 1 => Some((requirement.key.as_str(), values[0].as_str())),
+            _ => None,
+        })
+    }
+
     /// Does it select an object with these labels?
     pub fn matches(&self, labels: &Value) -> bool {
         self.0.iter().all(|requirement| {
@@ -340,6 +353,8 @@ mod tests {
         assert!(selector.matches(&json!({"a": "1", "b": "x"})));
         assert_eq!(LabelSelector::of_object(&json!({"matchExpressions": [{"key": "a", "operator": "In"}]})), None);
         assert_eq!(LabelSelector::of_object(&Value::Null), None);
+        assert_eq!(selector.one_label(), Some(("b", "x")));
+        assert_eq!(LabelSelector::of_object(&json!({})).and_then(LabelSelector::not_empty), None);
     }
 
     #[test]

@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 
 use super::conditions;
 use super::queue::Queue;
-use super::selector::Selector;
 use super::view::meta::{count, if_version, version};
 use super::view::pod::Pod;
 use super::view::workload::Amount;
 use super::view::{View, digest, status_patch};
 use crate::sandbox::model::object::{self, Key, Now, Object, parse_time, resource, time};
+use crate::sandbox::model::selector::LabelSelector;
 use crate::sandbox::model::write::{EventType, Step, Write};
 
 /// How long an eviction that was allowed counts before the pod must be seen to go.
@@ -29,11 +29,8 @@ pub fn step(view: &View, queue: &mut Queue, now: Now) -> Step {
     for budget in view.budgets.all().iter().map(|b| &b.0) {
         // In this version of the API an empty selector means every pod of the namespace.
         let namespace = object::namespace(budget);
-        let pods: Vec<&Pod> = match Selector::read(&budget["spec"]["selector"]) {
-            Some(selector) => view.pods_selected(namespace, &selector),
-            None if budget["spec"]["selector"].is_object() => view.pods.within(namespace).iter().collect(),
-            None => Vec::new(),
-        };
+        let selector = LabelSelector::of_object(&budget["spec"]["selector"]);
+        let pods = selector.map_or_else(Vec::new, |selector| view.pods_selected(namespace, &selector));
         let scales = scales(view, &pods);
         let versions: Vec<_> = pods.iter().map(|p| p.meta.version).collect();
         let inputs = digest((version(budget), versions, &scales));

@@ -11,14 +11,11 @@ pub mod disruption;
 pub mod endpoints;
 pub mod events;
 pub mod garbage;
-pub mod names;
 pub mod owner;
-pub mod quantity;
 pub mod queue;
 pub mod refusals;
 pub mod replica_set;
 pub mod scheduler;
-pub mod selector;
 pub mod settle;
 #[cfg(test)]
 mod settle_tests;

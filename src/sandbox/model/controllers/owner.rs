@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::selector::Selector;
 use super::view::meta::{Meta, if_version};
 use crate::sandbox::model::object::{Key, Object, Resource};
+use crate::sandbox::model::selector::LabelSelector;
 use crate::sandbox::model::write::Write;
 
 /// The reference that makes `owner` the controller of an object.
@@ -29,7 +29,7 @@ pub enum Claim {
 pub fn claim(
     owner: &Meta,
     reference: &impl Fn() -> Value,
-    selector: &Selector,
+    selector: &LabelSelector,
     resource: Resource,
     object: &Object,
     meta: &Meta,

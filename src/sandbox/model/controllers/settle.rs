@@ -2,12 +2,12 @@
 
 use super::autoscaler::{self, metrics::PodMetrics};
 use super::garbage::{self, pods::Missing};
-use super::names::Names;
 use super::queue::Queue;
 use super::refusals::Refusals;
 use super::view::{Part, View};
 use super::{deployment, disruption, endpoints, events, replica_set, scheduler};
 use crate::sandbox::model::object::{Key, Now, Resource, controller, namespace, resource};
+use crate::sandbox::model::suffix::Suffixes;
 use crate::sandbox::model::write::{EventType, Read, Step, Write};
 
 /// More rounds than any change needs; beyond it two controllers fight.
@@ -117,7 +117,7 @@ struct Schedule {
 #[derive(Debug)]
 pub struct Controllers {
     view: View,
-    names: Names,
+    names: Suffixes,
     refusals: Refusals,
     autoscaler: autoscaler::Memory,
     missing_nodes: Missing,
@@ -133,7 +133,7 @@ impl Controllers {
     pub fn new(seed: u64) -> Self {
         Self {
             view: View::default(),
-            names: Names::new(seed),
+            names: Suffixes::new(seed),
             refusals: Refusals::default(),
             autoscaler: autoscaler::Memory::default(),
             missing_nodes: Missing::new(),

@@ -340,38 +340,50 @@ pub fn type_name(group: &str, version: &str, kind: &str) -> String {
     format!("io.k8s.{group}.{version}.{kind}")
 }
 
+fn rows() -> impl Iterator<Item = Row> {
+    core().into_iter().chain(workloads()).chain(network()).chain(cluster())
+}
+
+/// Group, kind and resource of the built-in kinds, in the form in which their objects are stored.
+pub fn stored() -> impl Iterator<Item = (&'static str, &'static str, Resource)> {
+    rows().filter(|row| row.view == View::Stored).map(|row| (row.group, row.kind, row.resource))
+}
+
 /// All built-in kinds.
 pub fn kinds() -> Vec<Kind> {
     let types = schema::builtin();
-    let rows = core().into_iter().chain(workloads()).chain(network()).chain(cluster());
-    rows.filter_map(|row| {
-        let root = types.id(&type_name(row.group, row.version, row.kind))?;
-        let scale =
-            ScalePaths { spec: "spec.replicas".into(), status: "status.replicas".into(), selector: Some("spec.selector".into()) };
-        Some(Kind {
-            group: row.group.into(),
-            version: row.version.into(),
-            kind: row.kind.into(),
-            plural: row.plural.into(),
-            singular: row.kind.to_lowercase(),
-            short_names: row.short.iter().map(|s| (*s).to_owned()).collect(),
-            categories: match row.kind {
-                "CustomResourceDefinition" => vec!["api-extensions".into()],
-                _ if row.all => vec!["all".into()],
-                _ => Vec::new(),
-            },
-            namespaced: !row.cluster,
-            resource: row.resource,
-            status: row.status,
-            scale: row.scale.then_some(scale),
-            traits: row.traits,
-            view: row.view,
-            custom: None,
-            types: types.clone(),
-            root,
+    rows()
+        .filter_map(|row| {
+            let root = types.id(&type_name(row.group, row.version, row.kind))?;
+            let scale = ScalePaths {
+                spec: "spec.replicas".into(),
+                status: "status.replicas".into(),
+                selector: Some("spec.selector".into()),
+            };
+            Some(Kind {
+                group: row.group.into(),
+                version: row.version.into(),
+                kind: row.kind.into(),
+                plural: row.plural.into(),
+                singular: row.kind.to_lowercase(),
+                short_names: row.short.iter().map(|s| (*s).to_owned()).collect(),
+                categories: match row.kind {
+                    "CustomResourceDefinition" => vec!["api-extensions".into()],
+                    _ if row.all => vec!["all".into()],
+                    _ => Vec::new(),
+                },
+                namespaced: !row.cluster,
+                resource: row.resource,
+                status: row.status,
+                scale: row.scale.then_some(scale),
+                traits: row.traits,
+                view: row.view,
+                custom: None,
+                types: types.clone(),
+                root,
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 #[cfg(test)]
@@ -380,7 +392,6 @@ mod tests {
 
     #[test]
     fn every_row_has_a_published_type() {
-        let rows = core().len() + workloads().len() + network().len() + cluster().len();
-        assert_eq!(kinds().len(), rows);
+        assert_eq!(kinds().len(), rows().count());
     }
 }

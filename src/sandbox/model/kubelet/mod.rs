@@ -12,7 +12,6 @@ mod machine;
 pub mod plan;
 mod prober;
 mod probing;
-mod quantity;
 pub mod resources;
 mod starting;
 mod status;

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Lifecycle, LifecycleH
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
-use super::quantity;
+use crate::sandbox::model::quantity;
 
 /// A pod's spec, read once.
 #[derive(Clone, Debug)]
@@ -182,7 +182,7 @@ impl ContainerPlan {
             liveness: probe(&container.liveness_probe),
             post_start: hook(|l| l.post_start.as_ref()),
             pre_stop: hook(|l| l.pre_stop.as_ref()),
-            memory_limit: limits.and_then(|l| quantity::bytes(&l.get("memory")?.0)).filter(|&b| b > 0),
+            memory_limit: limits.and_then(|l| u64::try_from(quantity::units(&l.get("memory")?.0)?).ok()).filter(|&b| b > 0),
             spec: container.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::quantity;
+use crate::sandbox::model::quantity;
 
 type Amounts = Option<BTreeMap<String, Quantity>>;
 
@@ -44,7 +44,7 @@ pub(super) fn field(container: &Container, field: &str, divisor: Option<&str>, n
         (None, true, "memory") => i128::from(node.memory_bytes) * 1000,
         _ => 0,
     };
-    let divisor = divisor.and_then(quantity::milli).filter(|&d| d > 0).unwrap_or(1000);
+    let divisor = divisor.and_then(quantity::millis).map(i128::from).filter(|&d| d > 0).unwrap_or(1000);
     Some((milli / divisor + i128::from(milli % divisor != 0)).to_string())
 }
 
@@ -60,7 +60,7 @@ pub struct NodeSize {
 fn amount(container: &Container, name: &str, limits: bool) -> Option<i128> {
     let resources = container.resources.as_ref()?;
     let amounts: &Amounts = if limits { &resources.limits } else { &resources.requests };
-    quantity::milli(&amounts.as_ref()?.get(name)?.0)
+    quantity::millis(&amounts.as_ref()?.get(name)?.0).map(i128::from)
 }
 
 #[cfg(test)]

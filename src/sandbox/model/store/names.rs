@@ -1,11 +1,10 @@
 //! Names and uids that the server makes up, drawn from the store's own generator.
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
 use super::Store;
+use crate::sandbox::model::suffix::five_letters;
 
-/// No vowels and nothing that is mistaken for one: no words by accident.
-const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const LONGEST: usize = 63;
 const SUFFIX: usize = 5;
 
@@ -24,7 +23,6 @@ impl Store {
     /// The prefix, cut where it is too long, with five letters of its own.
     pub(super) fn new_name(&mut self, prefix: &str) -> String {
         let prefix: String = prefix.chars().take(LONGEST - SUFFIX).collect();
-        let suffix: String = (0..SUFFIX).map(|_| char::from(ALPHABET[self.rng.random_range(0..ALPHABET.len())])).collect();
-        prefix + &suffix
+        prefix + &five_letters(self.rng.next_u64())
     }
 }

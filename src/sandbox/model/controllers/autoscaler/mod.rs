@@ -17,11 +17,11 @@ use self::behavior::{History, Limits, normalize};
 use self::metrics::PodMetrics;
 use self::replicas::{Metric, Proposal, Resource, Target};
 use super::conditions;
-use super::quantity;
-use super::selector::Selector;
 use super::view::meta::if_version;
 use super::view::{View, status_patch};
 use crate::sandbox::model::object::{self, Key, Now, Object, resource, time};
+use crate::sandbox::model::quantity::{self, Quantity};
+use crate::sandbox::model::selector::LabelSelector;
 use crate::sandbox::model::write::{EventType, Step, Write};
 
 const PERIOD: TimeDelta = TimeDelta::seconds(15);
@@ -65,7 +65,7 @@ pub fn step(view: &View, memory: &mut Memory, metrics: &dyn Fn() -> PodMetrics, 
 struct Scale<'a> {
     object: &'a Object,
     key: Key,
-    selector: Option<&'a Selector>,
+    selector: Option<&'a LabelSelector>,
     replicas: i64,
 }
 
@@ -253,7 +253,7 @@ impl<'a> Source<'a> {
             return Err("no such metrics API is served here".into());
         }
         let target = &self.spec["target"];
-        let average = target["averageValue"].as_str().and_then(quantity::milli).map(Target::AverageValue);
+        let average = target["averageValue"].as_str().and_then(quantity::millis).map(Target::AverageValue);
         let target = average.or(target["averageUtilization"].as_i64().map(Target::Utilization));
         let resource = Resource::read(&self.spec["name"]).ok_or("only cpu and memory are measured here")?;
         let missing =
@@ -299,11 +299,7 @@ impl<'a> Source<'a> {
     }
 
     fn status(&self, metric: Metric<'_>, proposal: Proposal) -> Value {
-        let average = match metric.resource {
-            Resource::Cpu => quantity::format_milli(proposal.average),
-            Resource::Memory => quantity::format_bytes(proposal.average / 1000),
-        };
-        let mut current = json!({"averageValue": average});
+        let mut current = json!({"averageValue": Quantity::of_millis(proposal.average).to_string()});
         if let Some(utilization) = proposal.utilization {
             current["averageUtilization"] = utilization.into();
         }

@@ -12,13 +12,13 @@ use serde_json::{Map, Value, json};
 
 use self::endpoint::{Group, desired};
 use self::plan::Plan;
-use super::names::Names;
 use super::owner;
 use super::queue::Queue;
-use super::selector::Selector;
 use super::view::meta::{if_version, version};
 use super::view::{View, digest};
 use crate::sandbox::model::object::{self, Key, Now, Object, resource};
+use crate::sandbox::model::selector::LabelSelector;
+use crate::sandbox::model::suffix::Suffixes;
 use crate::sandbox::model::write::{Step, Write};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -27,7 +27,7 @@ const MANAGER: &str = "endpointslice-controller.k8s.io";
 const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// Brings the slices of every Service that selects pods in line with its pods.
-pub fn step(view: &View, queue: &mut Queue, names: &mut Names, now: Now) -> Step {
+pub fn step(view: &View, queue: &mut Queue, names: &mut Suffixes, now: Now) -> Step {
     let mut out = Step::default();
     let mut by_service: HashMap<(&str, &str), Vec<&Object>> = HashMap::new();
     for slice in view.slices.all().iter().map(|s| &s.0) {
@@ -37,7 +37,8 @@ pub fn step(view: &View, queue: &mut Queue, names: &mut Names, now: Now) -> Step
     }
     for service in view.services.all().iter().map(|s| &s.0) {
         let spec = &service["spec"];
-        let Some(selector) = Selector::read_map(&spec["selector"]).filter(|_| spec["type"] != "ExternalName") else { continue };
+        let selector = LabelSelector::of_map(&spec["selector"]).not_empty();
+        let Some(selector) = selector.filter(|_| spec["type"] != "ExternalName") else { continue };
         let namespace = object::namespace(service);
         let slices = by_service.remove(&(namespace, object::name(service))).unwrap_or_default();
         let pods = view.pods_selected(namespace, &selector);
@@ -51,7 +52,7 @@ pub fn step(view: &View, queue: &mut Queue, names: &mut Names, now: Now) -> Step
     out
 }
 
-fn sync(service: &Object, slices: &[&Object], groups: Vec<Group>, closing: bool, names: &mut Names) -> Step {
+fn sync(service: &Object, slices: &[&Object], groups: Vec<Group>, closing: bool, names: &mut Suffixes) -> Step {
     let uid = object::uid(service);
     let is_owned = |s: &Object| s["metadata"]["ownerReferences"].as_array().is_some_and(|o| o.iter().any(|o| o["uid"] == uid));
     let (owned, strangers): (Vec<&Object>, Vec<&Object>) = slices.iter().partition(|s| is_owned(s));
@@ -79,7 +80,7 @@ fn sync(service: &Object, slices: &[&Object], groups: Vec<Group>, closing: bool,
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": {
-                "name": format!("{prefix}{}", names.suffix()),
+                "name": format!("{prefix}{}", names.next_one()),
                 "generateName": prefix,
                 "namespace": object::namespace(service),
                 "labels": labels,

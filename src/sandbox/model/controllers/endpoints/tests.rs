@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::step;
-use crate::sandbox::model::controllers::names::Names;
 use crate::sandbox::model::controllers::queue::Queue;
 use crate::sandbox::model::controllers::testing::*;
 use crate::sandbox::model::object::{resource, time};
 use crate::sandbox::model::store::Store;
+use crate::sandbox::model::suffix::Suffixes;
 use crate::sandbox::model::virtual_cluster::VirtualCluster;
 use crate::sandbox::model::write::{Read, Write};
 
@@ -65,7 +65,7 @@ fn run(service: Value, pods: Vec<Value>, slices: Vec<Value>) -> Vec<Write> {
     let objects = pods.into_iter().fold(Objects::default(), |o, pod| o.with(resource::PODS, pod));
     let objects = slices.into_iter().fold(objects, |o, slice| o.with(resource::ENDPOINT_SLICES, slice));
     let view = objects.with(resource::SERVICES, service).view();
-    step(&view, &mut Queue::default(), &mut Names::new(1), start()).writes
+    step(&view, &mut Queue::default(), &mut Suffixes::new(1), start()).writes
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::sandbox::model::controllers::view::table::{Table, Typed};
+use crate::sandbox::model::kinds::builtin;
 use crate::sandbox::model::object::{self, Object, Resource, resource};
 use crate::sandbox::model::write::Read;
 
@@ -71,7 +72,9 @@ impl OwnerRef {
 #[derive(Debug)]
 pub struct Everything {
     definitions: Table<Definition>,
+    /// The built-in kinds, then those of definitions.
     tables: Vec<Served>,
+    built_in: usize,
     dropped: u64,
 }
 
@@ -89,51 +92,14 @@ impl Served {
     }
 }
 
-/// What is served without any CustomResourceDefinition.
-const BUILT_IN: [(Resource, &str); 33] = [
-    (resource::NAMESPACES, "Namespace"),
-    (resource::NODES, "Node"),
-    (resource::PODS, "Pod"),
-    (resource::SERVICES, "Service"),
-    (resource::CONFIG_MAPS, "ConfigMap"),
-    (resource::SECRETS, "Secret"),
-    (resource::SERVICE_ACCOUNTS, "ServiceAccount"),
-    (resource::DEPLOYMENTS, "Deployment"),
-    (resource::REPLICA_SETS, "ReplicaSet"),
-    (resource::ENDPOINT_SLICES, "EndpointSlice"),
-    (resource::INGRESSES, "Ingress"),
-    (resource::INGRESS_CLASSES, "IngressClass"),
-    (resource::LEASES, "Lease"),
-    (resource::HORIZONTAL_POD_AUTOSCALERS, "HorizontalPodAutoscaler"),
-    (resource::POD_DISRUPTION_BUDGETS, "PodDisruptionBudget"),
-    (resource::RESOURCE_QUOTAS, "ResourceQuota"),
-    (resource::CUSTOM_RESOURCE_DEFINITIONS, "CustomResourceDefinition"),
-    (Resource::Borrowed("limitranges"), "LimitRange"),
-    (Resource::Borrowed("endpoints"), "Endpoints"),
-    (Resource::Borrowed("persistentvolumes"), "PersistentVolume"),
-    (Resource::Borrowed("persistentvolumeclaims"), "PersistentVolumeClaim"),
-    (Resource::Borrowed("statefulsets.apps"), "StatefulSet"),
-    (Resource::Borrowed("daemonsets.apps"), "DaemonSet"),
-    (Resource::Borrowed("controllerrevisions.apps"), "ControllerRevision"),
-    (Resource::Borrowed("jobs.batch"), "Job"),
-    (Resource::Borrowed("cronjobs.batch"), "CronJob"),
-    (Resource::Borrowed("networkpolicies.networking.k8s.io"), "NetworkPolicy"),
-    (Resource::Borrowed("roles.rbac.authorization.k8s.io"), "Role"),
-    (Resource::Borrowed("rolebindings.rbac.authorization.k8s.io"), "RoleBinding"),
-    (Resource::Borrowed("clusterroles.rbac.authorization.k8s.io"), "ClusterRole"),
-    (Resource::Borrowed("clusterrolebindings.rbac.authorization.k8s.io"), "ClusterRoleBinding"),
-    (Resource::Borrowed("priorityclasses.scheduling.k8s.io"), "PriorityClass"),
-    (Resource::Borrowed("storageclasses.storage.k8s.io"), "StorageClass"),
-];
-
 impl Default for Everything {
     fn default() -> Self {
-        let served = |(resource, kind): &(Resource, &str)| {
-            let group = resource.split_once('.').map_or(String::new(), |(_, group)| group.to_owned());
-            Served::new(resource.clone(), &group, kind)
-        };
-        let tables = BUILT_IN.iter().map(served).collect();
-        Self { definitions: Table::new(resource::CUSTOM_RESOURCE_DEFINITIONS), tables, dropped: 0 }
+        let tables: Vec<Served> = builtin::stored()
+            .filter(|(_, _, resource)| *resource != resource::EVENTS)
+            .map(|(group, kind, resource)| Served::new(resource, group, kind))
+            .collect();
+        let built_in = tables.len();
+        Self { definitions: Table::new(resource::CUSTOM_RESOURCE_DEFINITIONS), tables, built_in, dropped: 0 }
     }
 }
 
@@ -146,7 +112,7 @@ impl Everything {
             let mut at = 0;
             self.tables.retain(|table| {
                 at += 1;
-                let keep = at <= BUILT_IN.len() || custom.iter().any(|d| d.resource == table.resource);
+                let keep = at <= self.built_in || custom.iter().any(|d| d.resource == table.resource);
                 dropped += if keep { 0 } else { table.items.serial() + 1 };
                 keep
             });

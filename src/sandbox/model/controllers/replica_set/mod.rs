@@ -7,16 +7,16 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::conditions;
-use super::names::Names;
 use super::owner::{self, Claim};
 use super::queue::Queue;
 use super::refusals::{Refusal, Refusals};
-use super::selector::Selector;
 use super::view::meta::count;
 use super::view::pod::Pod;
 use super::view::workload::ReplicaSet;
 use super::view::{View, digest, status_patch};
 use crate::sandbox::model::object::{Key, Now, resource, time};
+use crate::sandbox::model::selector::LabelSelector;
+use crate::sandbox::model::suffix::Suffixes;
 use crate::sandbox::model::write::{EventType, Step, Write};
 
 /// How many pods one pass creates or deletes at most.
@@ -34,7 +34,7 @@ const FIELDS: [&str; 7] = [
 ];
 
 /// Brings every ReplicaSet one step nearer to its specification.
-pub fn step(view: &View, queue: &mut Queue, refusals: &Refusals, names: &mut Names, now: Now) -> Step {
+pub fn step(view: &View, queue: &mut Queue, refusals: &Refusals, names: &mut Suffixes, now: Now) -> Step {
     let mut out = Step::default();
     for set in view.replica_sets.all() {
         let Some(selector) = &set.selector else { continue };
@@ -61,7 +61,7 @@ struct Sync<'a> {
 }
 
 impl<'a> Sync<'a> {
-    fn begin(view: &'a View, set: &'a ReplicaSet, selector: &Selector, refusal: Option<&'a Refusal>, now: Now) -> Self {
+    fn begin(view: &'a View, set: &'a ReplicaSet, selector: &LabelSelector, refusal: Option<&'a Refusal>, now: Now) -> Self {
         let meta = &set.meta;
         let (mut active, mut terminating, mut step) = (Vec::new(), Vec::new(), Step::default());
         let orphans = view.pods_of("").filter(|p| p.namespace() == set.namespace());
@@ -97,7 +97,7 @@ impl<'a> Sync<'a> {
         digest((self.set.meta.version, active, self.terminating.len(), refused, closing, self.step.writes.len()))
     }
 
-    fn run(&mut self, names: &mut Names) {
+    fn run(&mut self, names: &mut Suffixes) {
         let wanted = usize::try_from(self.set.replicas).unwrap_or(0);
         let missing = wanted.saturating_sub(self.active.len());
         if !self.set.meta.deleting {
@@ -109,7 +109,7 @@ impl<'a> Sync<'a> {
         self.write_status(missing > 0);
     }
 
-    fn create(&mut self, missing: usize, names: &mut Names) {
+    fn create(&mut self, missing: usize, names: &mut Suffixes) {
         if missing == 0 || self.view.is_closing(self.set.namespace()) {
             return;
         }
@@ -204,11 +204,11 @@ impl<'a> Sync<'a> {
     }
 }
 
-fn new_pod(set: &ReplicaSet, names: &mut Names) -> Value {
+fn new_pod(set: &ReplicaSet, names: &mut Suffixes) -> Value {
     let template = &set.object["spec"]["template"];
     let prefix = format!("{}-", set.name());
     let room = NAME_CHARS - 5;
-    let name = prefix.chars().take(room).chain(names.suffix().chars()).collect::<String>();
+    let name = prefix.chars().take(room).chain(names.next_one().chars()).collect::<String>();
     let mut metadata = Map::new();
     metadata.insert("name".into(), name.into());
     metadata.insert("generateName".into(), prefix.into());

@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::step;
-use crate::sandbox::model::controllers::names::Names;
 use crate::sandbox::model::controllers::queue::Queue;
 use crate::sandbox::model::controllers::refusals::Refusals;
 use crate::sandbox::model::controllers::testing::*;
 use crate::sandbox::model::object::{resource, time};
+use crate::sandbox::model::suffix::Suffixes;
 use crate::sandbox::model::write::{Step, Write};
 
 fn set(replicas: i64) -> Value {
@@ -47,7 +47,7 @@ fn ready(status: &str, ago: i64) -> Value {
 fn run(set: Value, pods: Vec<Value>) -> Step {
     let objects = pods.into_iter().fold(Objects::default(), |o, pod| o.with(resource::PODS, pod));
     let view = objects.with(resource::REPLICA_SETS, set).view();
-    step(&view, &mut Queue::default(), &Refusals::default(), &mut Names::new(1), start())
+    step(&view, &mut Queue::default(), &Refusals::default(), &mut Suffixes::new(1), start())
 }
 
 fn deleted(step: &Step) -> Vec<String> {
@@ -140,7 +140,7 @@ fn pods_that_share_a_node_with_relatives_go_first() {
     let mut sibling = related("web-2", "t");
     sibling["spec"]["replicas"] = 1.into();
     let view = objects.with(resource::REPLICA_SETS, mine).with(resource::REPLICA_SETS, sibling).view();
-    let step = step(&view, &mut Queue::default(), &Refusals::default(), &mut Names::new(1), start());
+    let step = step(&view, &mut Queue::default(), &Refusals::default(), &mut Suffixes::new(1), start());
     assert_eq!(deleted(&step), ["p2"]);
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::sandbox::model::controllers::quantity;
-use crate::sandbox::model::controllers::selector::Selector;
 use crate::sandbox::model::controllers::view::View;
 use crate::sandbox::model::controllers::view::pod::{Pod, Requests, condition};
 use crate::sandbox::model::object::{self, Object};
+use crate::sandbox::model::quantity;
+use crate::sandbox::model::selector::LabelSelector;
 
 /// Why a pod does not fit a node.
 #[derive(Debug, PartialEq)]
@@ -53,8 +53,8 @@ impl<'a> Host<'a> {
             node,
             taints,
             allocatable: Requests {
-                cpu_millis: allocatable("cpu").and_then(quantity::milli).unwrap_or(0),
-                memory: allocatable("memory").and_then(quantity::whole).unwrap_or(0),
+                cpu_millis: allocatable("cpu").and_then(quantity::millis).unwrap_or(0),
+                memory: allocatable("memory").and_then(quantity::units).unwrap_or(0),
             },
             most_pods: allocatable("pods").and_then(|p| p.parse().ok()).unwrap_or(110),
             requested: Requests::default(),
@@ -100,12 +100,12 @@ impl<'a> Host<'a> {
 
     fn is_wanted_by(&self, spec: &Value) -> bool {
         let labels = &self.node["metadata"]["labels"];
-        let selects = Selector::read_map(&spec["nodeSelector"]).is_none_or(|s| s.matches(labels));
+        let selects = LabelSelector::of_map(&spec["nodeSelector"]).matches(labels);
         let required = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
         let fields = json!({"metadata.name": self.name()});
         let holds = |term: &Value| {
-            let by_label = Selector::read(term);
-            let by_field = Selector::read(&json!({"matchExpressions": term["matchFields"]}));
+            let by_label = LabelSelector::of_object(term);
+            let by_field = LabelSelector::of_object(&json!({"matchExpressions": term["matchFields"]}));
             let named = term["matchFields"].as_array().is_some_and(|f| !f.is_empty());
             let labeled = term["matchExpressions"].as_array().is_some_and(|e| !e.is_empty());
             (named || labeled)

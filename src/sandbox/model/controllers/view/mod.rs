@@ -15,8 +15,8 @@ use self::pod::Pod;
 use self::table::{Plain, Table, Typed};
 use self::workload::{Deployment, ReplicaSet};
 use super::garbage::everything::Everything;
-use super::selector::Selector;
 use crate::sandbox::model::object::{self, Object, resource};
+use crate::sandbox::model::selector::LabelSelector;
 use crate::sandbox::model::write::Read;
 
 /// A part of the view that a controller may ask for.
@@ -171,7 +171,7 @@ impl View {
     }
 
     /// The pods of a namespace that a selector matches.
-    pub fn pods_selected(&self, namespace: &str, selector: &Selector) -> Vec<&Pod> {
+    pub fn pods_selected(&self, namespace: &str, selector: &LabelSelector) -> Vec<&Pod> {
         let matches = |pod: &&Pod| pod.namespace() == namespace && selector.matches(pod.labels());
         match selector.one_label() {
             Some((key, value)) => {

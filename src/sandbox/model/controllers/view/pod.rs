@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::meta::Meta;
 use super::table::Typed;
-use crate::sandbox::model::controllers::quantity;
 use crate::sandbox::model::object::{self, Now, Object, parse_time};
+use crate::sandbox::model::quantity;
 
 /// `status.phase`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,8 +59,8 @@ impl Requests {
         let resources = &container["resources"];
         let asked = |name: &str| resources["requests"][name].as_str().or(resources["limits"][name].as_str());
         Self {
-            cpu_millis: asked("cpu").and_then(quantity::milli).unwrap_or(0),
-            memory: asked("memory").and_then(quantity::whole).unwrap_or(0),
+            cpu_millis: asked("cpu").and_then(quantity::millis).unwrap_or(0),
+            memory: asked("memory").and_then(quantity::units).unwrap_or(0),
         }
     }
 

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::meta::Meta;
 use super::table::Typed;
 use crate::sandbox::model::controllers::deployment::template;
-use crate::sandbox::model::controllers::selector::Selector;
 use crate::sandbox::model::object::{self, Object};
+use crate::sandbox::model::selector::LabelSelector;
 
 /// A number, or a share of the replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub struct Deployment {
     /// Its metadata.
     pub meta: Meta,
     /// `spec.selector`
-    pub selector: Option<Selector>,
+    pub selector: Option<LabelSelector>,
     /// `spec.replicas`
     pub replicas: i64,
     /// `spec.paused`
@@ -135,7 +135,7 @@ pub struct ReplicaSet {
     /// Its metadata.
     pub meta: Meta,
     /// `spec.selector`
-    pub selector: Option<Selector>,
+    pub selector: Option<LabelSelector>,
     /// `spec.replicas`
     pub replicas: i64,
     /// `spec.minReadySeconds`
@@ -155,7 +155,7 @@ impl Typed for Deployment {
         let limit = spec["revisionHistoryLimit"].as_i64().unwrap_or(10);
         Self {
             meta: Meta::read(&object),
-            selector: Selector::read(&spec["selector"]),
+            selector: LabelSelector::of_object(&spec["selector"]).and_then(LabelSelector::not_empty),
             replicas: spec["replicas"].as_i64().unwrap_or(1),
             paused: spec["paused"] == true,
             strategy: Strategy::read(&spec["strategy"]),
@@ -177,7 +177,7 @@ impl Typed for ReplicaSet {
         let spec = &object["spec"];
         Self {
             meta: Meta::read(&object),
-            selector: Selector::read(&spec["selector"]),
+            selector: LabelSelector::of_object(&spec["selector"]).and_then(LabelSelector::not_empty),
             replicas: spec["replicas"].as_i64().unwrap_or(1),
             min_ready: spec["minReadySeconds"].as_i64().unwrap_or(0),
             template: template::digest(&spec["template"]),

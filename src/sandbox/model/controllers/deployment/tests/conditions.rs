@@ -3,13 +3,13 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::sandbox::model::controllers::names::Names;
 use crate::sandbox::model::controllers::queue::Queue;
 use crate::sandbox::model::controllers::refusals::Refusals;
 use crate::sandbox::model::controllers::testing::*;
 use crate::sandbox::model::controllers::{deployment, replica_set};
 use crate::sandbox::model::object::{Now, Object, name, resource, time};
 use crate::sandbox::model::store::Store;
+use crate::sandbox::model::suffix::Suffixes;
 use crate::sandbox::model::virtual_cluster::VirtualCluster;
 use crate::sandbox::model::virtual_node::Behavior;
 use crate::sandbox::model::write::{Read, Write};
@@ -207,7 +207,7 @@ fn in_a_namespace_that_is_going_nothing_is_created() {
     let created = |namespace: Value| {
         let objects = Objects::default().with(resource::NAMESPACES, namespace).with(resource::REPLICA_SETS, set.clone());
         let view = objects.with(resource::DEPLOYMENTS, deployment(1, "a", json!({}))).view();
-        let (refusals, mut names) = (Refusals::default(), Names::new(1));
+        let (refusals, mut names) = (Refusals::default(), Suffixes::new(1));
         let mut writes = deployment::step(&view, &mut Queue::default(), &refusals, start()).writes;
         writes.extend(replica_set::step(&view, &mut Queue::default(), &refusals, &mut names, start()).writes);
         writes.iter().filter(|w| matches!(w, Write::Create { .. })).count()

@@ -5,26 +5,31 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// A seeded source of suffixes.
 #[derive(Clone, Debug)]
-pub struct Names {
+pub struct Suffixes {
     state: u64,
 }
 
-impl Names {
+impl Suffixes {
     /// The same seed gives the same names.
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// Five letters.
-    pub fn suffix(&mut self) -> String {
+    pub fn next_one(&mut self) -> String {
         // splitmix64: one addition and two multiplications are all the randomness a name needs.
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.state;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
-        (0..5).map(|i| letter(u32::try_from((bits >> (8 * i)) & 0xff).unwrap_or(0))).collect()
+        five_letters(bits)
     }
+}
+
+/// Five letters of random bits.
+pub fn five_letters(bits: u64) -> String {
+    (0..5).map(|i| letter(u32::try_from((bits >> (8 * i)) & 0xff).unwrap_or(0))).collect()
 }
 
 /// Spells `text` in the safe alphabet, character by character.
@@ -51,8 +56,8 @@ mod tests {
     #[test]
     fn suffixes_repeat_with_the_seed_and_differ_within_it() {
         let take = |seed| {
-            let mut names = Names::new(seed);
-            (0..1000).map(|_| names.suffix()).collect::<Vec<_>>()
+            let mut suffixes = Suffixes::new(seed);
+            (0..1000).map(|_| suffixes.next_one()).collect::<Vec<_>>()
         };
         assert_eq!(take(7), take(7));
         let distinct: BTreeSet<_> = take(7).into_iter().collect();
