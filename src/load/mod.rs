@@ -10,14 +10,16 @@
 //! - What the verifier itself failed to do or to see has outcomes and deadlines of its own (`attention`): a starved driver makes a
 //!   result inconclusive, never a breach.
 //!
-//! What comes later has its place: TLS and HTTP/2 between `conn` and the socket and beside `http1`; other schedules beside
-//! `Pacer`; targets that change while a run goes on are already how names are followed (`mailbox`).
+//! - Between a connection and its socket lies a `transport`: nothing, or TLS (`tls`) driven by the same loop.
+//!
+//! What comes later has its place: HTTP/2 beside `http1`; other schedules beside `Pacer`; targets that change while a run goes on are already how names are followed (`mailbox`).
 
 mod answer;
 mod attention;
 mod classify;
 mod conn;
 mod control;
+mod expect;
 mod fold;
 mod http1;
 mod lane;
@@ -30,11 +32,14 @@ mod order;
 mod plan;
 mod pool;
 mod reactor;
+mod request;
 mod resolve;
 mod slab;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod transport;
 mod wires;
 mod worker;
 
@@ -49,8 +54,10 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use self::expect::AssertionError;
 pub use self::once::{OnceError, OncePhases, OnceReport, Protocol, once};
 pub use self::plan::{LaneError, RATE_CEILING, Unfit};
+pub use self::tls::{TlsError, TlsFacts};
 use self::{
     control::{Control, Followed},
     lane::{Lane, Stride},

@@ -106,8 +106,8 @@ impl Executor {
             request: RequestPlan {
                 url: url.clone(),
                 connect_to: connect_to.clone(),
-                method: "GET".into(),
                 headers: traffic.headers.clone(),
+                ..RequestPlan::default()
             },
             expect: Expect::default(),
             timeout: traffic.timeout,
