@@ -86,7 +86,7 @@ fn lane(url: &str, mode: Mode, rate: f64, arrivals: Arrivals) -> LanePlan {
         rate,
         schedule: Schedule { arrivals, stages: Vec::new() },
         start: At::ZERO,
-        request: RequestPlan { url: url.into(), connect_to: None, method: "GET".into(), headers: [].into() },
+        request: RequestPlan { url: url.into(), ..RequestPlan::default() },
         expect: Expect::default(),
         timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(1),

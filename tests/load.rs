@@ -52,7 +52,7 @@ fn load(command: &mut Command, words: &str) -> Child {
 
 #[test]
 fn a_verifier_with_an_eighth_of_a_processor_blames_nobody() {
-    let words = format!("load http://{}/ --rate 100 --lanes fresh,kept -c 4 --timeout 120ms -d 3s -o json", healthy());
+    let words = format!("load http://{}/ --rate 100 --lanes fresh,kept -c 4 --timeout 50ms -d 3s -o json", healthy());
     let mut child = load(&mut Command::new(VERIFIER), &words);
     let pid = Pid::from_child(&child);
     for _ in 0..200 {

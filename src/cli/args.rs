@@ -1,10 +1,12 @@
 //! What can be typed.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::domain::secret::Secret;
 use crate::domain::traffic::Stage;
 
 /// Knows from the client's side, within a second, whether a Kubernetes rollout hurts users.
@@ -100,7 +102,7 @@ pub(super) enum Format {
 /// Where and what to ask.
 #[derive(Debug, ClapArgs)]
 pub(super) struct RequestArgs {
-    /// http://host:port/path
+    /// http://host:port/path or https://
     pub(super) url: String,
     /// Connect to this address instead of resolving the URL's host
     #[arg(long, value_name = "HOST:PORT")]
@@ -111,12 +113,41 @@ pub(super) struct RequestArgs {
     /// Add a header
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
     pub(super) header: Vec<(String, String)>,
+    /// Send the text in this file as the body
+    #[arg(long, value_name = "FILE", value_parser = text_file)]
+    pub(super) body: Option<String>,
+    /// Trust the authorities in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(super) cacert: Option<PathBuf>,
+    /// Our certificate in a PEM file, if the server asks
+    #[arg(long, value_name = "FILE", value_parser = text_file, requires = "key")]
+    pub(super) cert: Option<String>,
+    /// Its private key in a PEM file
+    #[arg(long, value_name = "FILE", value_parser = secret_file, requires = "cert")]
+    pub(super) key: Option<Secret>,
+    /// Take any certificate: whoever is on the way can answer in the target's place
+    #[arg(short = 'k', long)]
+    pub(super) insecure: bool,
     /// From the intended start to the last byte
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(super) timeout: Duration,
     /// From the start of connecting
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(super) connect_timeout: Duration,
+}
+
+/// The text in a file.
+fn text_file(path: &str) -> Result<String, String> {
+    const MAX: u64 = 1 << 20;
+    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let mut text = String::new();
+    let read = file.take(MAX + 1).read_to_string(&mut text).map_err(|e| e.to_string())?;
+    if read as u64 > MAX { Err(format!("it has more than {MAX} bytes")) } else { Ok(text) }
+}
+
+/// The secret in a file.
+fn secret_file(path: &str) -> Result<Secret, String> {
+    text_file(path).map(Secret::new)
 }
 
 /// `Name: value`.

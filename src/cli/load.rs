@@ -19,7 +19,9 @@ use crate::domain::display::{clean, count};
 use crate::domain::objective::Ppm;
 use crate::domain::outcome::{Blame, Counts};
 use crate::domain::time::{At, micros};
-use crate::domain::traffic::{Arrivals, Expect, LanePlan, Mode, Name, RequestPlan, Schedule, TrafficPlan};
+use crate::domain::traffic::{
+    Arrivals, Authorities, ClientIdentity, Expect, LanePlan, Mode, Name, RequestPlan, Schedule, TlsPlan, TrafficPlan,
+};
 use crate::exit::Exit;
 use crate::load::bench::{Bench, BenchError, Interval, LatencyMs, LoadReport, begin_hdr, bench, write_hdr};
 use crate::load::{RATE_CEILING, StartError};
@@ -94,6 +96,13 @@ pub(super) fn lane_plan(request: &RequestArgs, name: &str, mode: Mode, rate: f64
             connect_to: request.connect_to.clone(),
             method: request.method.clone(),
             headers: request.header.iter().cloned().collect::<BTreeMap<_, _>>(),
+            body: request.body.clone().unwrap_or_default(),
+            tls: TlsPlan {
+                authorities: request.cacert.clone().map_or(Authorities::System, Authorities::File),
+                client: client_identity(request),
+                insecure_accept_any_certificate: request.insecure,
+                resume: None,
+            },
         },
         expect: Expect::default(),
         timeout: request.timeout,
@@ -101,6 +110,11 @@ pub(super) fn lane_plan(request: &RequestArgs, name: &str, mode: Mode, rate: f64
         max_in_flight: 1,
         thresholds: Vec::new(),
     }
+}
+
+fn client_identity(request: &RequestArgs) -> Option<ClientIdentity> {
+    let (certificate, key) = request.cert.clone().zip(request.key.clone())?;
+    Some(ClientIdentity { certificate, key })
 }
 
 /// As many as a target that answers nothing keeps waiting, and a few more.

@@ -99,6 +99,7 @@ mod tests {
             outcome: Outcome::Truncated,
             status: Some(200),
             protocol: None,
+            tls: None,
             peer: Some("127.0.0.1:80".parse().unwrap()),
             phases,
             pod: Some("a".into()),

@@ -1,6 +1,5 @@
 //! Whole runs made by hand, for tests: a healthy rollout, and one that drops requests when its first old pod is told to end.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::course::Course;
@@ -41,7 +40,7 @@ pub(crate) fn lane(lane: &str, mode: Mode, rate: f64, thresholds: Vec<u64>) -> L
         rate,
         schedule: Schedule::default(),
         start: At::ZERO,
-        request: RequestPlan { url: "http://x/".into(), connect_to: None, method: "GET".into(), headers: BTreeMap::new() },
+        request: RequestPlan { url: "http://x/".into(), ..RequestPlan::default() },
         expect: Expect::default(),
         timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(1),

@@ -120,6 +120,9 @@ pub struct Phases {
     /// The connection stood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected: Option<At>,
+    /// The TLS session stood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secured: Option<At>,
     /// The first byte of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte: Option<At>,

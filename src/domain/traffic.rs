@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::secret::Secret;
 use super::time::{At, as_micros};
 
 /// A short shared name: a lane, a pod, a revision.
@@ -129,6 +131,7 @@ pub enum Mode {
 }
 
 /// As `connect_to`: each pod's own address in turn; the driver is told which while it runs, and sends nothing before.
+/// Kept connections stay with their pods until these are to be asked no more.
 pub const PODS: &str = "pods";
 
 /// A pod and where it is asked.
@@ -143,16 +146,82 @@ pub struct PodTarget {
 /// One request, the same for every slot of a lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RequestPlan {
-    /// `http://host:port/path?query`. The host goes into `Host` (and SNI) and is resolved unless `connect_to` is given.
+    /// `http://host:port/path?query` or `https://`. The host goes into `Host` (and SNI) and is resolved unless `connect_to` is given.
     pub url: String,
     /// `address:port` to connect to instead of resolving the URL's host; or [`PODS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_to: Option<String>,
-    /// `GET` unless said otherwise.
+    /// `GET` unless said otherwise: one that changes something must be named.
     pub method: String,
     /// Added to the verifier's own headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Sent with a method that has a body; at most 1 MiB.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// For `https://`: whom to trust and who we are.
+    #[serde(default, skip_serializing_if = "TlsPlan::is_default")]
+    pub tls: TlsPlan,
+}
+
+impl Default for RequestPlan {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            connect_to: None,
+            method: "GET".into(),
+            headers: BTreeMap::new(),
+            body: String::new(),
+            tls: TlsPlan::default(),
+        }
+    }
+}
+
+/// How TLS sessions are begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsPlan {
+    /// Whose signature on the server's certificate is trusted.
+    #[serde(default)]
+    pub authorities: Authorities,
+    /// Who we are, if the server asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientIdentity>,
+    /// Take any certificate, expired, forged or for another host: whoever is on the way can answer in the target's place.
+    #[serde(default)]
+    pub insecure_accept_any_certificate: bool,
+    /// Whether a new connection may go on with an earlier session, which spares both sides the expensive half of the handshake. By default
+    /// kept connections do and fresh ones do not: they stand for users who come for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<bool>,
+}
+
+impl TlsPlan {
+    /// Nothing out of the ordinary.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whose signatures are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Authorities {
+    /// Those of the system or the container's image; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured.
+    #[default]
+    System,
+    /// Those of this file in PEM, and no others.
+    File(PathBuf),
+    /// These in PEM, and no others.
+    Pem(String),
+}
+
+/// A client certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientIdentity {
+    /// The certificate, then those between it and the authority, in PEM.
+    pub certificate: String,
+    /// Its private key in PEM.
+    pub key: Secret,
 }
 
 /// What a good answer looks like.
@@ -167,6 +236,15 @@ pub struct Expect {
     /// A substring that the body must contain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_contains: Option<String>,
+    /// A regular expression that must match somewhere in the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_matches: Option<String>,
+    /// What the body must say as JSON: `$.status == "ok"`, `$.items[0].id exists`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub json: Vec<String>,
+    /// What headers must say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderExpect>,
     /// Bytes of body read at most.
     pub max_body: usize,
 }
@@ -178,9 +256,25 @@ impl Default for Expect {
             pod_headers: vec!["x-pod-name".into(), "x-pod".into(), "x-served-by".into()],
             version_headers: vec!["x-app-version".into(), "x-version".into()],
             body_contains: None,
+            body_matches: None,
+            json: Vec::new(),
+            headers: Vec::new(),
             max_body: 1 << 20,
         }
     }
+}
+
+/// What a header must say; when it comes more than once, one of them must.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderExpect {
+    /// The header.
+    pub name: String,
+    /// Its whole value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<String>,
+    /// A regular expression that must match somewhere in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matches: Option<String>,
 }
 
 /// What the driver is told: all lanes and one seed.

@@ -61,12 +61,7 @@ impl Echo {
             rate: RATE,
             schedule: Schedule::default(),
             start: At::ZERO,
-            request: RequestPlan {
-                url: format!("http://{}/", self.address),
-                connect_to: None,
-                method: "GET".into(),
-                headers: std::collections::BTreeMap::new(),
-            },
+            request: RequestPlan { url: format!("http://{}/", self.address), ..RequestPlan::default() },
             expect: Expect::default(),
             timeout: TIMEOUT,
             connect_timeout: TIMEOUT,

@@ -10,9 +10,10 @@
 //! - What the verifier itself failed to do or to see has outcomes and deadlines of its own (`attention`): a starved driver makes a
 //!   result inconclusive, never a breach.
 //! - Beside them runs a *control lane* to an `echo` of our own: a sick prober or machine shows there, and makes its seconds doubtful.
+//! - Between a connection and its socket lies a `transport`: nothing, or TLS (`tls`) driven by the same loop.
 //!
 //! Names that resolve anew and pods that come and go reach the workers the same way (`mailbox`). `bench` is the driver as a tool of its own.
-//! What comes later has its place: HTTP/2 between `conn` and the socket and beside `http1`.
+//! What comes later has its place: HTTP/2 beside `http1`.
 
 mod answer;
 mod attention;
@@ -21,6 +22,7 @@ mod classify;
 mod conn;
 mod control;
 mod echo;
+mod expect;
 mod fold;
 mod http1;
 mod lane;
@@ -33,11 +35,14 @@ mod order;
 mod plan;
 mod pool;
 mod reactor;
+mod request;
 mod resolve;
 mod slab;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod transport;
 mod wires;
 mod worker;
 
@@ -52,8 +57,10 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use self::expect::AssertionError;
 pub use self::once::{OnceError, OncePhases, OnceReport, Protocol, once};
 pub use self::plan::{LaneError, RATE_CEILING, Unfit};
+pub use self::tls::{TlsError, TlsFacts};
 use self::{
     control::{Control, Followed},
     echo::Echo,

@@ -12,6 +12,7 @@ use super::lane::{Lane, Schedule as Slots, Stride};
 use super::mailbox::Mailbox;
 use super::plan::{Endpoint, LaneError, LaneSpec};
 use super::resolve::look_up;
+use super::tls::TlsFacts;
 use super::wires::Wires;
 use super::worker::Worker;
 use super::{JoinError, StartError};
@@ -54,6 +55,9 @@ pub struct OnceReport {
     /// The address that was connected to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
+    /// What TLS agreed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFacts>,
     /// How long each phase took, as far as it came.
     pub phases: OncePhases,
     /// The pod, when the answer named it.
@@ -79,6 +83,9 @@ pub struct OncePhases {
     /// Until the connection stood.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<Micros>,
+    /// Until the TLS session stood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Micros>,
     /// Until the first byte of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte: Option<Micros>,
@@ -187,6 +194,7 @@ fn report(seen: Witnessed, dns: Option<Micros>) -> OnceReport {
         status: None,
         protocol: None,
         peer: None,
+        tls: None,
         phases: OncePhases { dns, total: micros(seen.known.since(seen.due)), ..OncePhases::default() },
         pod: None,
         version: None,
@@ -202,9 +210,11 @@ fn report(seen: Witnessed, dns: Option<Micros>) -> OnceReport {
         status: trace.status,
         protocol: phases.connected.map(|_| Protocol::Http11),
         peer: Some(trace.peer),
+        tls: trace.tls,
         phases: OncePhases {
             connect: between(phases.connect_start, phases.connected),
-            first_byte: between(phases.connected, phases.first_byte),
+            tls: between(phases.connected, phases.secured),
+            first_byte: between(phases.secured.or(phases.connected), phases.first_byte),
             last_byte: between(phases.first_byte, phases.last_byte),
             ..bare.phases
         },

@@ -243,7 +243,7 @@ mod tests {
             rate,
             schedule: Schedule::default(),
             start: At::ZERO,
-            request: RequestPlan { url, connect_to: None, method: "GET".into(), headers: [].into() },
+            request: RequestPlan { url, ..RequestPlan::default() },
             expect: Expect::default(),
             timeout,
             connect_timeout: timeout,

@@ -118,8 +118,8 @@ impl Executor {
                 request: RequestPlan {
                     url,
                     connect_to: connect_to.clone(),
-                    method: "GET".into(),
                     headers: traffic.headers.clone(),
+                    ..RequestPlan::default()
                 },
                 expect: Expect { max_body, ..Expect::default() },
                 timeout,

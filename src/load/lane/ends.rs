@@ -66,9 +66,9 @@ impl Lane {
                 Passed::Timeout(Standing::Ended(_)) => {}
             }
         }
-        while let Some((_, key)) = self.connecting.front().filter(|(deadline, _)| *deadline <= limit).copied() {
+        while let Some((_, key, opening)) = self.connecting.front().filter(|(deadline, ..)| *deadline <= limit).copied() {
             self.connecting.pop_front();
-            if wires.conns.get(key).is_some_and(Conn::is_connecting) {
+            if wires.conns.get(key).and_then(Conn::opening) == Some(opening) {
                 self.time_out(wires, key, now);
             }
         }
@@ -105,7 +105,7 @@ impl Lane {
         // All bounds of a stream were about its first byte.
         let stream = self.streams.is_some().then(|| conn.bytes().map(|(first, _)| first)).flatten();
         let (outcome, slow) = if stream.is_some() { (verdict.outcome, Vec::new()) } else { self.weigh(slot, verdict.outcome, now) };
-        let was_connecting = conn.is_connecting();
+        let was_connecting = conn.opening().is_some();
         let end = End { outcome, by: conn.answered_by(), slow: &slow, until: stream.unwrap_or(now.at), peer: Some(conn.peer()) };
         self.book(slot, now, &end, || (Some(conn.trace(now.at)), verdict.note.clone()));
         let place = conn.owner.place;
@@ -169,7 +169,7 @@ impl Lane {
         if let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place) {
             pool.lost(place);
         }
-        if conn.is_connecting() {
+        if conn.opening().is_some() {
             self.share_failure(now, outcome, note);
         }
     }

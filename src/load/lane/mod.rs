@@ -23,7 +23,7 @@ pub(crate) use self::schedule::{Schedule, Stride};
 use self::stream::Streams;
 use super::attention::{Attended, Attention};
 use super::classify;
-use super::conn::{Conn, Owner, Step};
+use super::conn::{Conn, Opening, Owner, Step};
 use super::fold::{LaneFold, LaneReport, Totals};
 use super::mailbox::Target;
 use super::names::Names;
@@ -33,6 +33,7 @@ use super::pool::{Pool, Turn};
 use super::reactor::Ready;
 use super::slab::{Key, Slab};
 use super::slots::{Slots, Standing};
+use super::transport::Fault;
 use super::wires::{Moment, Wires};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::{At, micros};
@@ -61,8 +62,8 @@ pub(crate) struct Lane {
     /// Slots that wait for the target's address or a free connection; may hold some that have ended meanwhile.
     waiting: VecDeque<u64>,
     serving: bool,
-    /// Connections being opened, in the order of their deadlines; may hold some that stand or are gone.
-    connecting: VecDeque<(Attended, Key)>,
+    /// Connections being opened, in the order of their deadlines; may hold some that are further by now, stand or are gone.
+    connecting: VecDeque<(Attended, Key, Opening)>,
     /// Connections that the other side is to close, in the order of their deadlines; may hold some that are gone.
     parting: VecDeque<(At, Key)>,
     in_flight: u64,
@@ -162,8 +163,8 @@ impl Lane {
 
     /// When this lane must be attended to again.
     pub(crate) fn next_wake(&mut self, conns: &Slab<Conn>, attention: &Attention) -> Option<At> {
-        while let Some((_, key)) = self.connecting.front()
-            && !conns.get(*key).is_some_and(Conn::is_connecting)
+        while let Some((_, key, opening)) = self.connecting.front()
+            && conns.get(*key).and_then(Conn::opening) != Some(*opening)
         {
             self.connecting.pop_front();
         }
@@ -182,19 +183,21 @@ impl Lane {
 
     /// Reacts to the readiness of one of its connections.
     pub(crate) fn react(&mut self, wires: &mut Wires, key: Key, ready: Ready) -> Step {
-        let now = wires.clock.now();
-        let attended = wires.attention.at(now);
+        let now = wires.moment();
         let Wires { conns, buffer, .. } = wires;
         let Some(conn) = conns.get_mut(key) else {
             return Step::Wait;
         };
-        let before = conn.bytes();
-        let step = conn.on_ready(ready, &self.spec, &mut self.names, buffer, now);
+        let (opening, bytes) = (conn.opening(), conn.bytes());
+        let step = conn.on_ready(ready, &self.spec, &mut self.names, buffer, now.at);
         if let (Some(streams), Some(slot)) = (&mut self.streams, conn.slot)
-            && conn.bytes() != before
-            && let Some(pause) = streams.piece(slot, attended)
+            && conn.bytes() != bytes
+            && let Some(pause) = streams.piece(slot, now.attended)
         {
             self.fold.pause(conn.answered_by(), pause);
+        }
+        if let Some(new) = conn.opening().filter(|new| Some(*new) != opening) {
+            self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key, new));
         }
         step
     }
@@ -212,7 +215,7 @@ impl Lane {
 
     /// The next deadline of an open slot or of a connection being opened.
     fn next_deadline(&mut self) -> Option<Attended> {
-        let connect = self.connecting.front().map(|(deadline, _)| *deadline);
+        let connect = self.connecting.front().map(|(deadline, ..)| *deadline);
         let stream = self.streams.as_ref().and_then(Streams::next_check);
         [self.slots.next_bound(), connect, stream].into_iter().flatten().min()
     }
@@ -334,15 +337,15 @@ impl Lane {
         let owner = Owner { lane: self.index, place, id: self.schedule.stride.which + self.opened * self.schedule.stride.of };
         self.opened += 1;
         let key = wires.conns.next_key();
-        let opened = to.ok_or(Errno::DESTADDRREQ).and_then(|to| {
-            let conn = Conn::open(to, owner, slot, now.at)?;
-            wires.reactor.watch(conn.socket(), key)?;
+        let opened = to.ok_or(Fault::System(Errno::DESTADDRREQ)).and_then(|to| {
+            let conn = Conn::open(to, &self.spec, owner, slot, now.at)?;
+            wires.reactor.watch(conn.socket(), key).map_err(Fault::System)?;
             Ok(conn)
         });
         match opened {
             Ok(conn) => {
                 wires.conns.insert(conn);
-                self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key));
+                self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key, Opening::Tcp));
                 self.slots.on(slot, key);
                 self.fold.sent();
                 if let Some(streams) = &mut self.streams {
@@ -352,13 +355,18 @@ impl Lane {
                     pool.opened(place, key);
                 }
             }
-            Err(errno) => {
+            Err(fault) => {
                 if let (Some(pool), Some(place)) = (&mut self.pool, place) {
                     pool.lost(place);
                 }
-                let outcome = classify::connecting(errno);
-                self.unsent(slot, now, outcome, || format!("connect: {errno}"));
-                self.share_failure(now, outcome, &format!("connect: {errno}"));
+                let outcome = match &fault {
+                    Fault::System(errno) => classify::connecting(*errno),
+                    // Our own library refused to begin: nothing was sent.
+                    Fault::Tls(_) => Outcome::NotSent,
+                };
+                let note = format!("connect: {}", fault.note());
+                self.unsent(slot, now, outcome, || note.clone());
+                self.share_failure(now, outcome, &note);
             }
         }
     }

@@ -10,6 +10,7 @@ mod schedules;
 pub(super) mod server;
 mod steered;
 mod streams;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use self::server::Server;
-use super::{Driver, Summary};
+use super::{Driver, OnceReport, Summary};
 use crate::clock::Clock;
 use crate::domain::outcome::{Blame, Counts, Outcome};
 use crate::domain::slice::{Closed, Failure, Gap, LoadEvent, SLICE_MICROS, Slice};
@@ -35,7 +36,7 @@ fn lane(mode: Mode, url: &str, rate: f64) -> LanePlan {
         rate,
         schedule: Schedule::default(),
         start: At::ZERO,
-        request: RequestPlan { url: url.into(), connect_to: None, method: "GET".into(), headers: BTreeMap::new() },
+        request: RequestPlan { url: url.into(), ..RequestPlan::default() },
         expect: Expect { max_body: 10_000, ..Expect::default() },
         timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(1),
@@ -150,6 +151,13 @@ fn run(plan: &TrafficPlan, slots: u64) -> Told {
         let mut bench = Bench::start(plan, 1);
         bench.until("the run", |told| told.ended() >= slots).await;
         bench.finish().await.0
+    })
+}
+
+/// Sends one request of a lane.
+fn ask(lane: &LanePlan) -> OnceReport {
+    block_on(async {
+        tokio::time::timeout(DEADLINE, super::once(lane, "test", Clock::start())).await.expect("it takes too long").unwrap()
     })
 }
 

@@ -198,7 +198,7 @@ fn a_body_without_what_it_must_contain_is_wrong() {
     let mut lane = fresh(&server.url(), 50.0);
     lane.expect.body_contains = Some("healthy".into());
     let failures = expect_all(Outcome::WrongBody, &lane);
-    assert_eq!(failures[0].note, "the body does not contain `healthy`");
+    assert_eq!(failures[0].note, "the body does not contain `healthy`; it begins `ok`");
 }
 
 #[test]
