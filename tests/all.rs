@@ -5,6 +5,7 @@
 mod api;
 mod ingress;
 mod layers;
+mod load;
 mod manifests;
 mod node;
 mod program;

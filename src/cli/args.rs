@@ -1,8 +1,13 @@
 //! What can be typed.
 
+use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::domain::secret::Secret;
+use crate::domain::traffic::Stage;
 
 /// Knows from the client's side, within a second, whether a Kubernetes rollout hurts users.
 #[derive(Debug, Parser)]
@@ -18,6 +23,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Start a small Kubernetes in the foreground and print its kubeconfig and ingress URL.
     Sandbox(SandboxArgs),
+    /// Send traffic to a URL and measure: the bare driver.
+    Load(LoadArgs),
+    /// Send a single request and tell all that was seen of it.
+    Probe(ProbeArgs),
     /// The test application: serves, and misbehaves as its environment says.
     Workload,
     /// Print the JSON schema of an output.
@@ -36,6 +45,8 @@ pub(super) enum Command {
 pub(super) enum SchemaKind {
     /// Of `run -o json`.
     Summary,
+    /// Of `load -o json`.
+    Load,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -88,6 +99,141 @@ pub(super) enum Format {
     Json,
 }
 
+/// Where and what to ask.
+#[derive(Debug, ClapArgs)]
+pub(super) struct RequestArgs {
+    /// http://host:port/path or https://
+    pub(super) url: String,
+    /// Connect to this address instead of resolving the URL's host
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) connect_to: Option<String>,
+    /// Request method
+    #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
+    pub(super) method: String,
+    /// Add a header
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(super) header: Vec<(String, String)>,
+    /// Send the text in this file as the body
+    #[arg(long, value_name = "FILE", value_parser = text_file)]
+    pub(super) body: Option<String>,
+    /// Trust the authorities in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(super) cacert: Option<PathBuf>,
+    /// Our certificate in a PEM file, if the server asks
+    #[arg(long, value_name = "FILE", value_parser = text_file, requires = "key")]
+    pub(super) cert: Option<String>,
+    /// Its private key in a PEM file
+    #[arg(long, value_name = "FILE", value_parser = secret_file, requires = "cert")]
+    pub(super) key: Option<Secret>,
+    /// Take any certificate: whoever is on the way can answer in the target's place
+    #[arg(short = 'k', long)]
+    pub(super) insecure: bool,
+    /// From the intended start to the last byte
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(super) timeout: Duration,
+    /// From the start of connecting
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(super) connect_timeout: Duration,
+}
+
+/// The text in a file.
+fn text_file(path: &str) -> Result<String, String> {
+    const MAX: u64 = 1 << 20;
+    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let mut text = String::new();
+    let read = file.take(MAX + 1).read_to_string(&mut text).map_err(|e| e.to_string())?;
+    if read as u64 > MAX { Err(format!("it has more than {MAX} bytes")) } else { Ok(text) }
+}
+
+/// The secret in a file.
+fn secret_file(path: &str) -> Result<Secret, String> {
+    text_file(path).map(Secret::new)
+}
+
+/// `Name: value`.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct LoadArgs {
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
+    /// Requests a second of each lane, whatever the target does; with --closed or --think, the most there may be
+    #[arg(short, long, value_name = "N", required_unless_present_any = ["closed", "think"])]
+    pub(super) rate: Option<f64>,
+    /// How the rate changes: 10s:500 moves to 500 within 10 s, 0s:500 at once, and the last one stays
+    #[arg(long, value_name = "DURATION:RATE", value_delimiter = ',', value_parser = stage, conflicts_with_all = ["closed", "think"])]
+    pub(super) profile: Vec<Stage>,
+    /// Random arrivals (a Poisson process) instead of even ones
+    #[arg(long, conflicts_with_all = ["closed", "think"])]
+    pub(super) poisson: bool,
+    /// Closed loop: each connection asks again as soon as it is answered
+    #[arg(long)]
+    pub(super) closed: bool,
+    /// Closed loop of users who think for so long on average between requests
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) think: Option<Duration>,
+    /// Kept connections; in a closed loop also the number of users
+    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    pub(super) connections: usize,
+    /// Keep connections open, open a new one for each request, or do each in a lane of its own
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "kept")]
+    pub(super) lanes: Vec<LaneKind>,
+    /// How long to measure
+    #[arg(short, long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(super) duration: Duration,
+    /// Traffic before that, not counted; in whole seconds
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(super) warm_up: Duration,
+    /// Threads that send; one for each core when it is left out, two at most
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<usize>,
+    /// Run on these cores only: 0,1
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    pub(super) pin: Vec<usize>,
+    /// Seed of random arrivals and think times; drawn and printed when it is left out
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Write the latencies of each second to this file, as an HdrHistogram V2 interval log
+    #[arg(long, value_name = "FILE")]
+    pub(super) hdr: Option<PathBuf>,
+    /// What to print on standard output at the end
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(super) output: Format,
+}
+
+/// `10s:500`.
+fn stage(text: &str) -> Result<Stage, String> {
+    let (over, rate) = text.split_once(':').ok_or("expected DURATION:RATE")?;
+    let over = humantime::parse_duration(over).map_err(|e| e.to_string())?;
+    Ok(Stage { over, rate: rate.parse().map_err(|_| format!("`{rate}` is no rate"))? })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LaneKind {
+    /// A new connection for each request.
+    Fresh,
+    /// Connections that are used again and again.
+    Kept,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ProbeArgs {
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
+    /// One request only; there is no other way yet
+    #[arg(long, required = true)]
+    pub(super) once: bool,
+    /// Tell phases, connection and headers too
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    /// What to print on standard output
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(super) output: Format,
+}
+
 /// kubectl's own words for choosing a cluster.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ClusterArgs {
@@ -109,7 +255,7 @@ pub(super) struct SandboxArgs {
     pub(super) image: Vec<String>,
     /// How long after a change of endpoints the ingress learns of it
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
-    pub(super) ingress_lag: std::time::Duration,
+    pub(super) ingress_lag: Duration,
     /// Seed of names, uids and addresses; drawn when it is left out
     #[arg(long)]
     pub(super) seed: Option<u64>,

@@ -2,8 +2,10 @@
 
 mod args;
 mod library;
+mod load;
 mod manifests;
 mod output;
+mod probe;
 mod run;
 mod sandbox;
 
@@ -28,6 +30,8 @@ pub fn main() -> ExitCode {
     };
     let exit = match args.command {
         Command::Run(args) => run::main(args),
+        Command::Load(args) => load::main(&args),
+        Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
         // Not one of ours: it ends as its environment says.
         Command::Workload => return workload::main(),
@@ -43,6 +47,7 @@ pub fn main() -> ExitCode {
 fn schema(kind: SchemaKind) -> Exit {
     let schema = match kind {
         SchemaKind::Summary => crate::report::json::schema(),
+        SchemaKind::Load => crate::load::bench::LoadReport::schema(),
     };
     output::print(&format!("{schema:#}\n"))
 }

@@ -1,6 +1,5 @@
 //! Whole runs made by hand, for tests: a healthy rollout, and one that drops requests when its first old pod is told to end.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::course::Course;
@@ -11,7 +10,7 @@ use super::rollout::tests::{container, deployment, name, pod, set};
 use super::scenario::{self, Scenario};
 use super::slice::{Connection, Failure, Gap, Part, Phases, SLICE_MICROS, Slice};
 use super::time::At;
-use super::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
+use super::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule, TrafficPlan};
 
 const SCENARIO: &str = "
 name: rolling-update
@@ -39,8 +38,9 @@ pub(crate) fn lane(lane: &str, mode: Mode, rate: f64, thresholds: Vec<u64>) -> L
         name: name(lane),
         mode,
         rate,
+        schedule: Schedule::default(),
         start: At::ZERO,
-        request: RequestPlan { url: "http://x/".into(), connect_to: None, method: "GET".into(), headers: BTreeMap::new() },
+        request: RequestPlan { url: "http://x/".into(), ..RequestPlan::default() },
         expect: Expect::default(),
         timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(1),
@@ -243,7 +243,14 @@ impl Story {
                 counts.add(Outcome::Ok, good);
                 let version = if pod.contains(OLD) { "v1" } else { "v2" };
                 let latency = vec![(micros, u32::try_from(good - 1).unwrap()), (micros * 3, 1)];
-                parts.push(Part { pod: Some(name(pod)), version: Some(name(version)), counts, slow: vec![0], latency });
+                parts.push(Part {
+                    pod: Some(name(pod)),
+                    version: Some(name(version)),
+                    counts,
+                    slow: vec![0],
+                    latency,
+                    pauses: Vec::new(),
+                });
             }
             let mut counts = Counts::default();
             counts.add(outcome, bad);

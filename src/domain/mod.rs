@@ -16,6 +16,7 @@ pub mod pacing;
 pub mod propagation;
 pub mod rollout;
 pub mod scenario;
+pub mod secret;
 pub mod slice;
 pub mod sparse;
 pub mod summary;

@@ -1,51 +1,92 @@
 //! When each slot of a lane is due: arithmetic, so that a stall can never slow the schedule.
 
-use std::time::Duration;
+mod curve;
+mod poisson;
+mod users;
 
+use self::curve::Curve;
+use self::poisson::Poisson;
+pub use self::users::{BACKOFF, Users};
 use super::time::At;
+use super::traffic::Stage;
 
-/// Slots at a constant rate, computed from their number so that rounding never adds up.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// An open schedule: slots at a rate that may change over time, evenly spaced or as a Poisson process, computed from their number so that
+/// rounding never adds up. The number of slots up to a moment and the moment of a slot are inverse to each other.
+#[derive(Debug, PartialEq)]
 pub struct Pacer {
-    start: At,
-    rate: f64,
-    /// The number of the slot due at `start`; between two slots it is fractional.
-    first: f64,
+    curve: Curve,
+    arrivals: Laid,
+}
+
+/// Where the slots lie on the curve.
+#[derive(Debug, PartialEq)]
+enum Laid {
+    Evenly,
+    /// One to say when slots are due and one to count them: the two are asked at different places.
+    Randomly(Box<(Poisson, Poisson)>),
 }
 
 impl Pacer {
     /// A schedule of `rate` slots a second whose slot 0 is due at `start`. `None` unless the rate is positive and finite.
     pub fn constant(start: At, rate: f64) -> Option<Self> {
-        (rate.is_finite() && rate > 0.0).then_some(Self { start, rate, first: 0.0 })
+        Self::staged(start, rate, &[])
     }
 
-    /// The same schedule with another rate from `at` on: numbers go on, and a half-elapsed interval stays half elapsed, so that
-    /// frequent changes neither add slots nor lose any. `None` as for [`Self::constant`].
-    pub fn change(&self, at: At, rate: f64) -> Option<Self> {
-        if at <= self.start {
-            return Self::constant(self.start, rate).map(|p| Self { first: self.first, ..p });
+    /// A schedule that begins at `rate` slots a second and goes through `stages`; the last rate stays. `None` unless all rates are finite,
+    /// none is negative and at least one is positive.
+    pub fn staged(start: At, rate: f64, stages: &[Stage]) -> Option<Self> {
+        Some(Self { curve: Curve::new(start, rate, stages)?, arrivals: Laid::Evenly })
+    }
+
+    /// The same rates, but slots that know nothing of each other: a Poisson process drawn from `seed`.
+    #[must_use]
+    pub fn poisson(self, seed: u64) -> Self {
+        Self { arrivals: Laid::Randomly(Box::new((Poisson::new(seed), Poisson::new(seed)))), ..self }
+    }
+
+    /// Another rate from `at` on: numbers go on, and a half-elapsed interval stays half elapsed, so that frequent changes neither add slots
+    /// nor lose any. Stages to come are dropped. `false`, and no change, unless the rate is positive and finite.
+    pub fn change(&mut self, at: At, rate: f64) -> bool {
+        let changed = self.curve.change(at, rate);
+        let possible = changed.is_some();
+        if let Some(curve) = changed {
+            self.curve = curve;
         }
-        let first = self.first + at.since(self.start).as_secs_f64() * self.rate;
-        Self::constant(at, rate).map(|p| Self { first, ..p })
+        possible
     }
 
-    /// When slot `i` is due; slots of the time before a change are due at the change.
-    #[expect(clippy::cast_precision_loss, reason = "exact for the slots of many years")]
-    pub fn due(&self, i: u64) -> At {
-        self.start + Duration::try_from_secs_f64(((i as f64 - self.first) / self.rate).max(0.0)).unwrap_or(Duration::MAX)
+    /// When slot `i` is due; slots of the time before a change are due at the change, slots that no rate reaches at the end of time.
+    pub fn due(&mut self, i: u64) -> At {
+        let position = match &mut self.arrivals {
+            Laid::Evenly => i as f64,
+            Laid::Randomly(both) => both.0.position(i),
+        };
+        self.curve.reaches(position)
     }
 
     /// How many slots are due at or before `now`.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked against `due`")]
-    pub fn due_by(&self, now: At) -> u64 {
-        if now < self.start {
-            return self.first.ceil() as u64;
+    pub fn due_by(&mut self, now: At) -> u64 {
+        match &mut self.arrivals {
+            Laid::Evenly => self.even_by(now),
+            Laid::Randomly(both) => {
+                let (curve, counted) = (&self.curve, &mut both.1);
+                let (start, first) = (curve.start(), curve.position(curve.start()));
+                counted.count(|position| if now < start { position < first } else { curve.reaches(position) <= now })
+            }
         }
-        let mut n = (self.first + now.since(self.start).as_secs_f64() * self.rate) as u64;
-        while self.due(n) <= now {
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked against `reaches`")]
+    fn even_by(&self, now: At) -> u64 {
+        let position = self.curve.position(now);
+        if now < self.curve.start() {
+            return position.ceil() as u64;
+        }
+        let mut n = position as u64;
+        while self.curve.reaches(n as f64) <= now {
             n += 1;
         }
-        while n > 0 && self.due(n - 1) > now {
+        while n > 0 && self.curve.reaches((n - 1) as f64) > now {
             n -= 1;
         }
         n
@@ -53,48 +94,4 @@ impl Pacer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn due_and_due_by_are_inverse_and_never_drift() {
-        for rate in [0.1, 1.0, 3.0, 7.0, 199.9, 200.0, 5_000.0, 33_333.3] {
-            let pacer = Pacer::constant(At(17), rate).unwrap();
-            for i in (0..2_000).chain(1_000_000..1_000_100) {
-                let due = pacer.due(i);
-                assert!(pacer.due_by(due) > i, "rate {rate}, slot {i}");
-                assert!(due == At(17) || pacer.due_by(At(due.0 - 1)) <= i, "rate {rate}, slot {i}");
-            }
-            assert_eq!(pacer.due_by(At(16)), 0);
-        }
-        assert_eq!(Pacer::constant(At(0), 200.0).unwrap().due(720_000), At(3_600_000_000));
-    }
-
-    #[test]
-    fn a_rate_that_is_no_rate_has_no_schedule() {
-        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(Pacer::constant(At::ZERO, rate), None);
-        }
-    }
-
-    #[test]
-    fn a_change_of_rate_goes_on_counting_where_the_old_rate_stood() {
-        let slow = Pacer::constant(At(0), 1.0).unwrap();
-        let fast = slow.change(At(2_500_000), 10.0).unwrap();
-        assert_eq!((fast.due(3), fast.due(4)), (At(2_550_000), At(2_650_000)));
-        assert_eq!(fast.due_by(At(2_549_999)), 3);
-        assert_eq!(fast.due_by(At(0)), 3);
-        assert_eq!(slow.change(At(2_500_000), 0.0), None);
-    }
-
-    #[test]
-    fn ever_so_many_changes_add_no_slots() {
-        let mut pacer = Pacer::constant(At(5), 3.0).unwrap();
-        for tenth in 1..=1_000_u64 {
-            pacer = pacer.change(At(5 + tenth * 100_000), 3.0).unwrap();
-        }
-        assert_eq!(pacer.due_by(At(5 + 100_000_000)), 301);
-        let before_the_start = Pacer::constant(At(100), 3.0).unwrap().change(At(50), 6.0).unwrap();
-        assert_eq!(before_the_start, Pacer::constant(At(100), 6.0).unwrap());
-    }
-}
+mod tests;

@@ -69,6 +69,9 @@ pub struct Part {
     /// Latencies of good answers from the intended start, as `(microseconds rounded up to 3 significant digits, count)`, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latency: Vec<(u64, u32)>,
+    /// On a stream lane: how long nothing came between two pieces, in the same form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<(u64, u32)>,
 }
 
 /// One failed (or unsendable) slot, with all that the connection knew. The first few thousand of a run are kept one by one.
@@ -117,6 +120,9 @@ pub struct Phases {
     /// The connection stood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected: Option<At>,
+    /// The TLS session stood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secured: Option<At>,
     /// The first byte of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte: Option<At>,

@@ -313,7 +313,7 @@ pub(crate) mod tests {
         counts.add(Outcome::Ok, good);
         counts.add(Outcome::Refused, bad);
         let latency = if good > 0 { vec![(5_000, u32::try_from(good).unwrap())] } else { Vec::new() };
-        let part = Part { pod: Some(Name::from("p1")), version: None, counts, slow: vec![bad], latency };
+        let part = Part { pod: Some(Name::from("p1")), version: None, counts, slow: vec![bad], latency, pauses: Vec::new() };
         Slice { lane: Name::from(lane), end: At(tenths * SLICE_MICROS), due, parts: vec![part], lag_max: 80 }
     }
 

@@ -1,7 +1,11 @@
 //! Whether the measurement can be believed: what the verifier itself did in each second.
 
+mod record;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::record::{Doubt, Limits, Record, Recorder};
 use super::time::At;
 
 /// One second of the verifier's own condition, over all lanes.
@@ -36,13 +40,16 @@ pub struct Validity {
     pub throttled: Option<u64>,
     /// CPU time of the driver's workers in this second, in microseconds.
     pub cpu: u64,
+    /// Requests to an echo of our own, where there is one. They are in none of the other numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
     /// What was counted and no longer listed.
     #[serde(default, skip_serializing_if = "Unlisted::is_empty")]
     pub unlisted: Unlisted,
 }
 
 /// Quantiles of a delay in one second, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lag {
     /// Half of the slots were this late at most.
     pub p50: u64,
@@ -52,8 +59,40 @@ pub struct Lag {
     pub max: u64,
 }
 
+impl Lag {
+    /// The worse of both, number by number.
+    pub fn worse(&mut self, other: &Self) {
+        self.p50 = self.p50.max(other.p50);
+        self.p99 = self.p99.max(other.p99);
+        self.max = self.max.max(other.max);
+    }
+}
+
+/// The control lane in one second: a sick prober, node or network stack shows here too, a sick target does not. Times in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Control {
+    /// Slots whose intended start fell into the second.
+    pub planned: u64,
+    /// Slots that were not answered well in time, whatever the reason.
+    pub failed: u64,
+    /// 99 % of the answers took this long at most, from the intended start.
+    pub p99: u64,
+    /// The slowest answer.
+    pub max: u64,
+}
+
+impl Control {
+    /// Adds another second: the counts add up, the worse latencies stay.
+    pub fn merge(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.failed += other.failed;
+        self.p99 = self.p99.max(other.p99);
+        self.max = self.max.max(other.max);
+    }
+}
+
 /// How much of something is used, and how much there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Headroom {
     /// In use.
     pub used: u64,
@@ -62,7 +101,7 @@ pub struct Headroom {
 }
 
 /// What went beyond a bound in one second: it is in the counts, but has no event of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unlisted {
     /// Failures beyond the first few thousand of their lane.
     pub failures: u64,

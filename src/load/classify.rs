@@ -10,6 +10,7 @@
 use rustix::io::Errno;
 
 use super::http1::{Head, Violation};
+use super::transport::Fault;
 use crate::domain::outcome::Outcome;
 use crate::domain::traffic::Expect;
 
@@ -45,10 +46,20 @@ pub(crate) fn connecting(errno: Errno) -> Outcome {
     }
 }
 
-/// A connection that stood has ended.
-pub(crate) fn broken(errno: Option<Errno>, sent: bool, has_head: bool) -> Outcome {
-    match (errno, sent, has_head) {
-        (Some(Errno::NOBUFS | Errno::NOMEM), false, _) => Outcome::NotSent,
+/// The TLS handshake failed. Whoever ended the connection during it, and however: it was the handshake that failed, and no byte of the
+/// request had left.
+pub(crate) fn handshake(fault: &Fault) -> Outcome {
+    match fault {
+        Fault::System(Errno::NOBUFS | Errno::NOMEM) => Outcome::NotSent,
+        Fault::System(_) | Fault::Tls(_) => Outcome::Tls,
+    }
+}
+
+/// A connection that stood has ended. In TLS 1.3 a server says only after the handshake that it does not accept our certificate.
+pub(crate) fn broken(fault: Option<&Fault>, sent: bool, has_head: bool) -> Outcome {
+    match (fault, sent, has_head) {
+        (Some(Fault::System(Errno::NOBUFS | Errno::NOMEM)), false, _) => Outcome::NotSent,
+        (Some(Fault::Tls(_)), _, false) => Outcome::Tls,
         (_, _, true) => Outcome::Truncated,
         (_, true, false) => Outcome::ResetAfterSend,
         (_, false, false) => Outcome::ResetBeforeSend,
@@ -131,9 +142,12 @@ mod tests {
 
     #[test]
     fn an_ended_connection_is_told_by_how_far_it_came() {
+        let (reset, full, tls) = (Fault::System(Errno::CONNRESET), Fault::System(Errno::NOBUFS), Fault::Tls("x".into()));
         assert_eq!(broken(None, false, false), Outcome::ResetBeforeSend);
-        assert_eq!(broken(Some(Errno::CONNRESET), true, false), Outcome::ResetAfterSend);
-        assert_eq!(broken(Some(Errno::CONNRESET), true, true), Outcome::Truncated);
-        assert_eq!(broken(Some(Errno::NOBUFS), false, false), Outcome::NotSent);
+        assert_eq!(broken(Some(&reset), true, false), Outcome::ResetAfterSend);
+        assert_eq!(broken(Some(&reset), true, true), Outcome::Truncated);
+        assert_eq!(broken(Some(&full), false, false), Outcome::NotSent);
+        assert_eq!([broken(Some(&tls), true, false), broken(Some(&tls), true, true)], [Outcome::Tls, Outcome::Truncated]);
+        assert_eq!([&reset, &full, &tls].map(handshake), [Outcome::Tls, Outcome::NotSent, Outcome::Tls]);
     }
 }

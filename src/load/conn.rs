@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketAddrAny, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
 use super::answer::{Answer, Reading};
 use super::classify;
@@ -12,6 +12,8 @@ use super::http1::{AtEof, Decoder, Rules};
 use super::names::Names;
 use super::plan::LaneSpec;
 use super::reactor::Ready;
+use super::tls::TlsFacts;
+use super::transport::{Fault, Got, Transport};
 use crate::domain::outcome::Outcome;
 use crate::domain::slice::{Connection, Ending, Phases};
 use crate::domain::time::{At, micros};
@@ -31,7 +33,7 @@ pub(crate) struct Owner {
 /// A TCP connection of ours.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    socket: OwnedFd,
+    transport: Transport,
     pub(crate) owner: Owner,
     peer: SocketAddr,
     local_port: u16,
@@ -45,6 +47,7 @@ pub(crate) struct Conn {
     last_pod: Option<Name>,
     opened: At,
     connected: Option<At>,
+    secured: Option<At>,
     sent: Option<At>,
     first_byte: Option<At>,
     last_byte: Option<At>,
@@ -53,10 +56,21 @@ pub(crate) struct Conn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Connecting,
+    /// The TLS handshake.
+    Handshake,
     Exchange,
     Idle,
     /// The answer is complete and the other side is to close first, so that the closed port lingers there and not here.
     Parting,
+}
+
+/// What a connection is doing before its first request; each has its own deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Connecting.
+    Tcp,
+    /// The TLS handshake.
+    Tls,
 }
 
 /// What came of an event.
@@ -102,22 +116,16 @@ pub(crate) struct Trace {
     pub(crate) peer: SocketAddr,
     /// Those that the lane keeps.
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) tls: Option<TlsFacts>,
 }
 
 impl Conn {
     /// Begins to connect, for `slot`.
-    pub(crate) fn open(to: SocketAddr, owner: Owner, slot: u64, now: At) -> Result<Self, Errno> {
-        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        match rustix::net::connect(&socket, &to) {
-            Ok(()) | Err(Errno::INPROGRESS) => {}
-            Err(errno) => return Err(errno),
-        }
+    pub(crate) fn open(to: SocketAddr, spec: &LaneSpec, owner: Owner, slot: u64, now: At) -> Result<Self, Fault> {
+        let socket = connect(to).map_err(Fault::System)?;
         let local_port = rustix::net::getsockname(&socket).map_or(0, port);
         Ok(Self {
-            socket,
+            transport: Transport::new(socket, spec.tls.as_ref())?,
             owner,
             peer: to,
             local_port,
@@ -130,6 +138,7 @@ impl Conn {
             last_pod: None,
             opened: now,
             connected: None,
+            secured: None,
             sent: None,
             first_byte: None,
             last_byte: None,
@@ -137,11 +146,26 @@ impl Conn {
     }
 
     pub(crate) fn socket(&self) -> &OwnedFd {
-        &self.socket
+        self.transport.socket()
     }
 
-    pub(crate) fn is_connecting(&self) -> bool {
-        self.stage == Stage::Connecting
+    /// What it does before its first request; nothing when that is over.
+    pub(crate) fn opening(&self) -> Option<Opening> {
+        match self.stage {
+            Stage::Connecting => Some(Opening::Tcp),
+            Stage::Handshake => Some(Opening::Tls),
+            Stage::Exchange | Stage::Idle | Stage::Parting => None,
+        }
+    }
+
+    /// What it leads to.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The first and the latest byte of the answer so far.
+    pub(crate) fn bytes(&self) -> Option<(At, At)> {
+        self.first_byte.zip(self.last_byte)
     }
 
     /// Puts the request of `slot` on an idle connection.
@@ -154,7 +178,7 @@ impl Conn {
         (self.sent, self.first_byte, self.last_byte) = (None, None, None);
         match self.write(spec, now) {
             Ok(()) => Step::Wait,
-            Err(errno) => self.broken(Some(errno)),
+            Err(fault) => self.broken(Some(&fault)),
         }
     }
 
@@ -162,6 +186,7 @@ impl Conn {
     pub(crate) fn on_ready(&mut self, ready: Ready, spec: &LaneSpec, names: &mut Names, buffer: &mut [u8], now: At) -> Step {
         match self.stage {
             Stage::Connecting => self.on_connect(ready, spec, names, buffer, now),
+            Stage::Handshake => self.shake(spec, names, buffer, now),
             Stage::Exchange => self.exchange(ready, spec, names, buffer, now),
             Stage::Idle | Stage::Parting if ready.readable => self.unasked(buffer),
             Stage::Idle | Stage::Parting => Step::Wait,
@@ -170,8 +195,10 @@ impl Conn {
 
     /// How a request ends whose time is over here.
     pub(crate) fn timed_out(&self) -> (Outcome, &'static str) {
-        if self.is_connecting() {
-            return (Outcome::ConnectTimeout, "no connection by the deadline");
+        match self.opening() {
+            Some(Opening::Tcp) => return (Outcome::ConnectTimeout, "no connection by the deadline"),
+            Some(Opening::Tls) => return (Outcome::Tls, "the TLS handshake was not complete by the deadline"),
+            None => {}
         }
         let note = if self.decoder.has_head() { "the body was not complete by the deadline" } else { "no answer by the deadline" };
         (self.answer.by_head.unwrap_or(Outcome::ResponseTimeout), note)
@@ -204,12 +231,14 @@ impl Conn {
             phases: Phases {
                 connect_start: fresh.then_some(self.opened),
                 connected: self.connected.filter(|_| fresh),
+                secured: self.secured.filter(|_| fresh),
                 first_byte: self.first_byte,
                 last_byte: self.last_byte,
             },
             connection: self.connection(self.sent.unwrap_or(now)),
             peer: self.peer,
             headers: self.answer.headers.clone(),
+            tls: self.transport.tls_facts(),
         }
     }
 
@@ -234,6 +263,10 @@ impl Conn {
             return Step::Wait;
         }
         self.connected = Some(now);
+        if self.transport.is_tls() {
+            self.stage = Stage::Handshake;
+            return self.shake(spec, names, buffer, now);
+        }
         self.stage = Stage::Exchange;
         if ready.ended {
             // Dead before a byte of ours left, unless it says first why: some gateways refuse with an answer.
@@ -242,41 +275,53 @@ impl Conn {
         self.exchange(ready, spec, names, buffer, now)
     }
 
+    fn shake(&mut self, spec: &LaneSpec, names: &mut Names, buffer: &mut [u8], now: At) -> Step {
+        match self.transport.shake() {
+            Ok(false) => Step::Wait,
+            Ok(true) => {
+                self.secured = Some(now);
+                self.stage = Stage::Exchange;
+                // What came with the end of the handshake makes no event of its own.
+                let all = Ready { readable: true, writable: true, ended: false, failed: false };
+                self.exchange(all, spec, names, buffer, now)
+            }
+            Err(fault) => verdict(classify::handshake(&fault), format!("handshake: {}", fault.note()), Then::Close),
+        }
+    }
+
     fn exchange(&mut self, ready: Ready, spec: &LaneSpec, names: &mut Names, buffer: &mut [u8], now: At) -> Step {
         if ready.writable
-            && self.written < spec.request.len()
-            && let Err(errno) = self.write(spec, now)
-            && self.written == 0
+            && (self.written < spec.request.len() || self.transport.wants_write())
+            && let Err(fault) = self.write(spec, now)
+            && self.sent.is_none()
         {
-            return self.broken(Some(errno));
+            return self.broken(Some(&fault));
         }
         if ready.readable { self.read(ready, spec, names, buffer, now) } else { Step::Wait }
     }
 
-    fn write(&mut self, spec: &LaneSpec, now: At) -> Result<(), Errno> {
-        while let Some(rest) = spec.request.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match rustix::net::send(&self.socket, rest, SendFlags::NOSIGNAL) {
-                Ok(n) => {
-                    self.sent.get_or_insert(now);
-                    self.written += n;
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(errno) => return Err(errno),
+    fn write(&mut self, spec: &LaneSpec, now: At) -> Result<(), Fault> {
+        loop {
+            let taken = self.transport.write(spec.request.get(self.written..).unwrap_or_default())?;
+            self.written += taken.bytes;
+            if taken.left {
+                self.sent.get_or_insert(now);
+            }
+            if taken.bytes == 0 || self.written == spec.request.len() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn read(&mut self, ready: Ready, spec: &LaneSpec, names: &mut Names, buffer: &mut [u8], now: At) -> Step {
         let rules = Rules { bodiless: spec.bodiless, max_body: spec.expect.max_body as u64 };
         loop {
-            let n = match rustix::io::read(&self.socket, &mut *buffer) {
-                Ok(0) => return self.ended(spec),
-                Ok(n) => n,
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => return Step::Wait,
-                Err(errno) => return self.broken(Some(errno)),
+            let n = match self.transport.read(buffer) {
+                Ok(Got::Bytes(n)) => n,
+                Ok(Got::Nothing) => return Step::Wait,
+                Ok(Got::End) => return self.ended(spec),
+                Ok(Got::Cut) => return self.broken(None),
+                Err(fault) => return self.broken(Some(&fault)),
             };
             self.first_byte.get_or_insert(now);
             self.last_byte = Some(now);
@@ -289,7 +334,7 @@ impl Conn {
                     return self.failed(outcome, why.to_owned());
                 }
             }
-            if n < buffer.len() && !ready.ended {
+            if n < buffer.len() && !ready.ended && self.transport.empties() {
                 // The socket is empty: what comes later makes an event of its own.
                 return Step::Wait;
             }
@@ -299,7 +344,7 @@ impl Conn {
     /// The whole answer came.
     fn complete(&self, surplus: bool, ready: Ready, spec: &LaneSpec) -> Step {
         let then = match self.owner.place {
-            _ if surplus || ready.ended || self.written < spec.request.len() => Then::Close,
+            _ if surplus || ready.ended || self.written < spec.request.len() || self.transport.wants_write() => Then::Close,
             None => Then::Part,
             Some(_) if self.decoder.keep_alive() => Then::Keep,
             Some(_) => Then::Close,
@@ -319,9 +364,9 @@ impl Conn {
         }
     }
 
-    fn broken(&self, errno: Option<Errno>) -> Step {
-        let note = errno.map_or_else(|| "closed by the other side".to_owned(), |errno| errno.to_string());
-        self.failed(classify::broken(errno, self.sent.is_some(), self.decoder.has_head()), note)
+    fn broken(&self, fault: Option<&Fault>) -> Step {
+        let note = fault.map_or_else(|| "closed by the other side".to_owned(), Fault::note);
+        self.failed(classify::broken(fault, self.sent.is_some(), self.decoder.has_head()), note)
     }
 
     /// A failure; an unwanted status that came before it has decided already.
@@ -331,16 +376,27 @@ impl Conn {
 
     /// Something came on a connection without a request.
     fn unasked(&mut self, buffer: &mut [u8]) -> Step {
-        match rustix::io::read(&self.socket, buffer) {
-            Ok(0) => Step::Ended(Ending::Closed),
-            Ok(_) => Step::Ended(Ending::Unasked),
-            Err(Errno::AGAIN | Errno::INTR) => Step::Wait,
-            Err(_) => Step::Ended(Ending::Reset),
+        match self.transport.read(buffer) {
+            Ok(Got::End | Got::Cut) => Step::Ended(Ending::Closed),
+            Ok(Got::Bytes(_)) | Err(Fault::Tls(_)) => Step::Ended(Ending::Unasked),
+            Ok(Got::Nothing) => Step::Wait,
+            Err(Fault::System(_)) => Step::Ended(Ending::Reset),
         }
     }
 
     fn take_error(&self) -> Option<Errno> {
-        sockopt::socket_error(&self.socket).unwrap_or_else(Err).err()
+        sockopt::socket_error(self.transport.socket()).unwrap_or_else(Err).err()
+    }
+}
+
+fn connect(to: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    match rustix::net::connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(errno) => Err(errno),
     }
 }
 

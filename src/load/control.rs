@@ -30,6 +30,8 @@ pub(crate) struct Followed {
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) merger: Merger,
+    /// By lane: its schedule follows the answers.
+    pub(crate) closed: Vec<bool>,
     pub(crate) reports: Receiver<Report>,
     pub(crate) events: Sender<LoadEvent>,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
@@ -60,13 +62,14 @@ impl Control {
                 }
             }
         }
-        let lane = |(name, totals): (_, super::fold::Totals)| LaneSummary {
+        let lane = |((name, totals), closed): ((_, super::fold::Totals), _)| LaneSummary {
             name,
+            closed,
             planned: totals.planned,
             counts: totals.counts,
             latency: totals.latency,
         };
-        Summary { lanes: self.merger.into_totals().into_iter().map(lane).collect(), undelivered }
+        Summary { lanes: self.merger.into_totals().into_iter().zip(self.closed).map(lane).collect(), undelivered }
     }
 
     /// Hands over one event, however long that takes while the run goes on. `false` when nobody takes it.

@@ -76,6 +76,7 @@ struct FoldedPart {
     counts: Counts,
     slow: Vec<u64>,
     latency: Tally,
+    pauses: Tally,
     used: bool,
 }
 
@@ -169,6 +170,11 @@ impl LaneFold {
         }
     }
 
+    /// Nothing had come of a stream for so long.
+    pub(crate) fn pause(&mut self, by: By<'_>, pause: u64) {
+        self.part(by).pauses.record(pause);
+    }
+
     /// A failure, made only if it will be told.
     pub(crate) fn failure(&mut self, outcome: Outcome, make: impl FnOnce() -> Failure) {
         let ours = outcome.blame() == Blame::Verifier;
@@ -248,6 +254,7 @@ impl FoldedPart {
             counts: std::mem::take(&mut self.counts),
             slow: std::mem::replace(&mut self.slow, zeros),
             latency: self.latency.take(),
+            pauses: self.pauses.take(),
         }
     }
 }

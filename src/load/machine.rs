@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::domain::validity::{Headroom, Validity};
 
@@ -35,6 +35,15 @@ impl Machine {
 
     fn throttled(&self) -> Option<u64> {
         parse_throttled(&fs::read_to_string(self.cpu_stat.as_ref()?).ok()?)
+    }
+}
+
+/// Lets this process open as many descriptors as it may: the usual soft limit of 1024 is for programs that use `select`.
+pub(crate) fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Where it is refused, the headroom that every result tells is the smaller one.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
 }
 
@@ -112,6 +121,13 @@ mod tests {
         let sockstat = "sockets: used 200\nTCP: inuse 12 orphan 0 tw 30 alloc 14 mem 2\nUDP: inuse 1 mem 0\n";
         assert_eq!(parse_sockets(sockstat), Some(42));
         assert_eq!(parse_port_range("32768\t60999\n"), Some(28_232));
+    }
+
+    #[test]
+    fn the_limit_of_descriptors_is_raised_to_what_is_allowed() {
+        raise_descriptor_limit();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!((limit.current, descriptors().map(|d| d.limit)), (limit.maximum, Some(limit.maximum.unwrap_or(u64::MAX))));
     }
 
     #[test]

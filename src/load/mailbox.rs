@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::plan::Endpoint;
 use super::reactor::Bell;
 use crate::domain::time::At;
+use crate::domain::traffic::PodTarget;
 
 /// Where a lane connects to, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) enum Target {
     At(Arc<[SocketAddr]>),
     /// The name did not resolve.
     Unresolved(Arc<str>),
+    /// These pods, in turn; none when there are none.
+    Pods(Arc<[PodTarget]>),
 }
 
 impl Target {
@@ -26,6 +29,7 @@ impl Target {
         match endpoint {
             Endpoint::Address(address) => Self::At([*address].into()),
             Endpoint::Name { .. } => Self::Unknown,
+            Endpoint::Pods => Self::Pods([].into()),
         }
     }
 }

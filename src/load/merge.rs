@@ -13,7 +13,7 @@ use crate::domain::slice::{Closed, Failure, Gap, LoadEvent, Part, SLICE_MICROS, 
 use crate::domain::sparse::{self, Sparse, quantile};
 use crate::domain::time::At;
 use crate::domain::traffic::Name;
-use crate::domain::validity::{Lag, Unlisted, Validity};
+use crate::domain::validity::{Control, Lag, Unlisted, Validity};
 
 /// Tenths held back for a worker that has not reported them.
 const PENDING_MAX: usize = 100;
@@ -28,6 +28,8 @@ pub(crate) struct Merger {
     /// The end of the last tenth told.
     told: At,
     second: Second,
+    /// The lane that asks our own echo: it is part of the condition and of nothing else.
+    control: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,14 @@ struct Second {
     away: BTreeMap<usize, u64>,
     cpu: u64,
     unlisted: Unlisted,
+    control: ControlSums,
+}
+
+#[derive(Debug, Default)]
+struct ControlSums {
+    planned: u64,
+    counts: Counts,
+    latency: Sparse,
 }
 
 impl Merger {
@@ -95,7 +105,13 @@ impl Merger {
             pending: BTreeMap::new(),
             told: At(start.0 / SLICE_MICROS * SLICE_MICROS),
             second: Second::default(),
+            control: None,
         }
+    }
+
+    /// The lane of this index asks our own echo.
+    pub(crate) fn with_control(self, index: usize) -> Self {
+        Self { control: Some(index), ..self }
     }
 
     /// Takes a report; answers the events of the tenths that are complete by it.
@@ -108,6 +124,10 @@ impl Merger {
         *tenth.sums.away.entry(worker).or_default() += away;
         let finished = last.is_some();
         for (index, lane) in lanes {
+            if self.control == Some(index) {
+                tenth.sums.control.add(&lane);
+                continue;
+            }
             if let Some(merged) = self.lanes.get_mut(index) {
                 merged.order.push(worker, &lane.runs, finished);
                 tenth.add(index, lane, merged.thresholds);
@@ -124,9 +144,10 @@ impl Merger {
         self.tell()
     }
 
-    /// What every lane came to, once all workers have finished.
+    /// What every lane of the plan came to, once all workers have finished.
     pub(crate) fn into_totals(self) -> Vec<(Name, Totals)> {
-        self.lanes.into_iter().map(|lane| (lane.name, lane.totals)).collect()
+        let lanes = self.lanes.into_iter().enumerate().filter(|(index, _)| self.control != Some(*index));
+        lanes.map(|(_, lane)| (lane.name, lane.totals)).collect()
     }
 
     fn tell(&mut self) -> Vec<LoadEvent> {
@@ -157,7 +178,7 @@ impl Merger {
                     .map(|Stretch { from, last, to, failed }| LoadEvent::Gap(Gap { lane: name.clone(), from, last, to, failed })),
             );
         }
-        for (index, lane) in self.lanes.iter().enumerate() {
+        for (index, lane) in self.lanes.iter().enumerate().filter(|(index, _)| self.control != Some(*index)) {
             let Merged { due, lag_max, parts } = slices.remove(&index).unwrap_or_default();
             events.push(LoadEvent::Slice(Slice { lane: lane.name.clone(), end, due, parts, lag_max }));
         }
@@ -213,10 +234,33 @@ impl Merged {
         into.counts.merge(&part.counts);
         into.slow.iter_mut().zip(&part.slow).for_each(|(a, b)| *a += b);
         sparse::merge(&mut into.latency, &part.latency);
+        sparse::merge(&mut into.pauses, &part.pauses);
     }
 
     fn position(&self, by: By<'_>) -> Option<usize> {
         self.parts.iter().position(|part| (part.pod.as_ref(), part.version.as_ref()) == by)
+    }
+}
+
+impl ControlSums {
+    fn add(&mut self, lane: &LaneReport) {
+        self.planned += lane.due;
+        for part in &lane.parts {
+            self.counts.merge(&part.counts);
+            sparse::merge(&mut self.latency, &part.latency);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.counts.merge(&other.counts);
+        sparse::merge(&mut self.latency, &other.latency);
+    }
+
+    fn told(&self) -> Option<Control> {
+        let failed = self.counts.total() - self.counts.good();
+        let at = |q| quantile(&self.latency, q).unwrap_or(0);
+        (self.planned + failed > 0).then(|| Control { planned: self.planned, failed, p99: at(0.99), max: at(1.0) })
     }
 }
 
@@ -229,6 +273,7 @@ impl Second {
         sparse::merge(&mut self.lag, &other.lag);
         other.away.into_iter().for_each(|(worker, away)| *self.away.entry(worker).or_default() += away);
         self.cpu += other.cpu;
+        self.control.merge(&other.control);
         self.unlisted.merge(&other.unlisted);
     }
 
@@ -247,6 +292,7 @@ impl Second {
             lag: Lag { p50: at(0.5), p99: at(0.99), max: at(1.0) },
             away: self.away.values().copied().max().unwrap_or(0),
             cpu: self.cpu,
+            control: self.control.told(),
             unlisted: self.unlisted,
             ..Validity::default()
         }
@@ -330,6 +376,26 @@ mod tests {
             ..Validity::default()
         };
         assert_eq!(told.last(), Some(&LoadEvent::Validity(expected)));
+    }
+
+    #[test]
+    fn our_own_echo_is_part_of_the_condition_and_of_nothing_else() {
+        let lanes = [("l".into(), 1, 1), ("echo".into(), 0, 1)];
+        let mut merger = Merger::new(lanes, 1, At(0), &histogram().unwrap()).with_control(1);
+        let mut told = Vec::new();
+        for tenth in 1..=10 {
+            let mut echo = part(None, 1);
+            echo.counts.add(Outcome::Refused, u64::from(tenth == 3));
+            let echo = LaneReport { due: 2, sent: 2, parts: vec![echo], ..LaneReport::default() };
+            let mut both = report(0, tenth, 1, part(None, 1));
+            both.lanes.push((1, echo));
+            told.extend(merger.push(both));
+        }
+        assert!(told.iter().all(|event| !matches!(event, LoadEvent::Slice(slice) if &*slice.lane == "echo")));
+        let Some(LoadEvent::Validity(second)) = told.last() else { panic!("{told:?}") };
+        let control = Control { planned: 20, failed: 1, p99: 100, max: 100 };
+        assert_eq!((second.planned, second.sent, second.control), (10, 10, Some(control)));
+        assert_eq!(merger.into_totals().len(), 1);
     }
 
     #[test]

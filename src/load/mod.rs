@@ -9,15 +9,20 @@
 //! - The *control* thread (`control`) merges what the workers fold (`fold`, `merge`) into events, and keeps names resolved.
 //! - What the verifier itself failed to do or to see has outcomes and deadlines of its own (`attention`): a starved driver makes a
 //!   result inconclusive, never a breach.
+//! - Beside them runs a *control lane* to an `echo` of our own: a sick prober or machine shows there, and makes its seconds doubtful.
+//! - Between a connection and its socket lies a `transport`: nothing, or TLS (`tls`) driven by the same loop.
 //!
-//! What comes later has its place: TLS and HTTP/2 between `conn` and the socket and beside `http1`; other schedules beside
-//! `Pacer`; targets that change while a run goes on are already how names are followed (`mailbox`).
+//! Names that resolve anew and pods that come and go reach the workers the same way (`mailbox`). `bench` is the driver as a tool of its own.
+//! What comes later has its place: HTTP/2 beside `http1`.
 
 mod answer;
 mod attention;
+pub mod bench;
 mod classify;
 mod conn;
 mod control;
+mod echo;
+mod expect;
 mod fold;
 mod http1;
 mod lane;
@@ -30,11 +35,14 @@ mod order;
 mod plan;
 mod pool;
 mod reactor;
+mod request;
 mod resolve;
 mod slab;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod transport;
 mod wires;
 mod worker;
 
@@ -49,12 +57,15 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use self::expect::AssertionError;
 pub use self::once::{OnceError, OncePhases, OnceReport, Protocol, once};
 pub use self::plan::{LaneError, RATE_CEILING, Unfit};
+pub use self::tls::{TlsError, TlsFacts};
 use self::{
     control::{Control, Followed},
-    lane::{Lane, Stride},
-    mailbox::Mailbox,
+    echo::Echo,
+    lane::{Lane, Schedule, Stride},
+    mailbox::{Mailbox, Target},
     merge::Merger,
     plan::{Endpoint, LaneSpec, Share},
     wires::Wires,
@@ -64,12 +75,14 @@ use crate::clock::Clock;
 use crate::domain::outcome::Counts;
 use crate::domain::pacing::Pacer;
 use crate::domain::slice::LoadEvent;
-use crate::domain::traffic::{Name, TrafficPlan};
+use crate::domain::traffic::{Name, PodTarget, TrafficPlan};
 
 /// Workers at most.
 const WORKERS_MAX: usize = 64;
 /// A lane whose start has passed begins after this: time for the threads to come up.
 const LEAD: Duration = Duration::from_millis(5);
+/// Pods that one lane asks; more are not asked.
+const PODS_MAX: usize = 1_000;
 /// Reports under way from all workers; beyond it tenths are added together.
 const REPORTS: usize = 64;
 
@@ -102,6 +115,9 @@ pub enum StartError {
     /// The system gave no poll, timer or event descriptor.
     #[error("cannot set up a worker")]
     Descriptors(#[source] Errno),
+    /// The system gave nothing to listen on.
+    #[error("cannot start the verifier's own echo")]
+    Echo(#[source] io::Error),
     /// The system gave no thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -146,11 +162,13 @@ pub struct Summary {
 pub struct LaneSummary {
     /// The lane.
     pub name: Name,
+    /// Its schedule followed the answers: see [`Schedule::is_closed`](crate::domain::traffic::Schedule::is_closed).
+    pub closed: bool,
     /// Slots that became due: as many as `counts` has in total.
     pub planned: u64,
     /// How they ended.
     pub counts: Counts,
-    /// Latencies of good answers from the intended start, in microseconds.
+    /// Latencies of good answers from the intended start, in microseconds; on a closed lane from when the user could ask.
     pub latency: Histogram<u64>,
 }
 
@@ -158,6 +176,8 @@ pub struct LaneSummary {
 #[derive(Debug)]
 pub struct Driver {
     clock: Clock,
+    /// Outlives the threads that ask it.
+    _echo: Echo,
     lanes: Vec<(Name, f64)>,
     share: Share,
     mailboxes: Vec<Arc<Mailbox>>,
@@ -174,7 +194,7 @@ impl Driver {
         Self::start_with(plan, clock, 1, events)
     }
 
-    /// Starts sending `plan` from `workers` threads, and one more that tells `events`. The reader of `events` may be slow: then slices
+    /// Starts sending `plan` from `workers` threads, and one more that tells `events`; raises this process's soft limit of descriptors. The reader of `events` may be slow: then slices
     /// come late and, after a few seconds, added together. When it is gone, sending stops.
     pub fn start_with(
         plan: &TrafficPlan,
@@ -185,18 +205,24 @@ impl Driver {
         if !(1..=WORKERS_MAX).contains(&workers) {
             return Err(StartError::Workers(workers));
         }
-        let specs: Vec<Arc<LaneSpec>> = plan::lanes(plan)?.into_iter().map(Arc::new).collect();
-        let asked = specs.iter().map(|spec| spec.rate).sum();
+        machine::raise_descriptor_limit();
+        let mut specs: Vec<Arc<LaneSpec>> = plan::lanes(plan)?.into_iter().map(Arc::new).collect();
+        let asked = specs.iter().map(|spec| spec.peak()).sum();
+        let lanes = specs.iter().map(|spec| (spec.name.clone(), spec.peak())).collect();
+        let echo = Echo::start().map_err(StartError::Echo)?;
+        let control = LaneSpec::new(&echo.lane(workers), &plan.run_id).map_err(|why| LaneError { lane: echo::LANE.into(), why })?;
         let mut share = Share::none();
         if !share.resize(asked) {
             return Err(StartError::Ceiling { asked });
         }
+        specs.push(Arc::new(control));
         let empty = fold::histogram().map_err(StartError::Histogram)?;
         let (reports, received) = mpsc::channel(REPORTS);
         let now = clock.now();
         let mut driver = Self {
             clock,
-            lanes: specs.iter().map(|spec| (spec.name.clone(), spec.rate)).collect(),
+            lanes,
+            _echo: echo,
             share,
             mailboxes: Vec::new(),
             workers: Vec::new(),
@@ -210,8 +236,9 @@ impl Driver {
             let mailbox = Arc::new(Mailbox::new().map_err(StartError::Descriptors)?);
             let wires = Wires::new(clock, mailbox.bell()).map_err(StartError::Descriptors)?;
             let lane = |(index, spec): (usize, &Arc<LaneSpec>)| {
-                let pacer = Pacer::constant(spec.start.max(now + LEAD), spec.rate)?;
-                Some(Lane::new(index, spec.clone(), pacer, Stride::new(spec, which, workers)?, empty.clone()))
+                let (start, stride) = (spec.start.max(now + LEAD), Stride::new(spec, which, workers)?);
+                let schedule = Schedule::new(spec, start, stride, seed_of(plan.seed, index))?;
+                Some(Lane::new(index, spec.clone(), schedule, empty.clone()))
             };
             let lanes = specs.iter().enumerate().map(lane).collect();
             ready.push(Worker::new(which, lanes, wires, mailbox.clone(), reports.clone()));
@@ -221,7 +248,8 @@ impl Driver {
         let sharing = |spec: &LaneSpec| (0..workers).filter(|which| Stride::new(spec, *which, workers).is_some()).count();
         let merged = specs.iter().map(|spec| (spec.name.clone(), spec.thresholds.len(), sharing(spec)));
         let control = Control {
-            merger: Merger::new(merged, workers, now, &empty),
+            merger: Merger::new(merged, workers, now, &empty).with_control(specs.len() - 1),
+            closed: specs.iter().map(|spec| spec.schedule.is_closed()).collect(),
             reports: received,
             events,
             mailboxes: driver.mailboxes.clone(),
@@ -248,6 +276,15 @@ impl Driver {
         }
         self.lanes[index].1 = rate;
         self.mailboxes.iter().for_each(|mailbox| mailbox.set_rate(index, now, rate));
+        Ok(())
+    }
+
+    /// The pods that a lane with `connect_to: pods` asks from now on, in turn. What is under way to others goes on.
+    pub fn set_targets(&self, lane: &str, mut pods: Vec<PodTarget>) -> Result<(), RateError> {
+        let index = self.lanes.iter().position(|(name, _)| **name == *lane).ok_or_else(|| RateError::Unknown(lane.into()))?;
+        pods.truncate(PODS_MAX);
+        let pods: Arc<[PodTarget]> = pods.into();
+        self.mailboxes.iter().for_each(|mailbox| mailbox.set_target(index, Target::Pods(pods.clone())));
         Ok(())
     }
 
@@ -306,6 +343,11 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Lanes do not share their draws: far apart for neighbours, and so from the workers' own (see `Schedule`).
+fn seed_of(seed: u64, lane: usize) -> u64 {
+    seed ^ (lane as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The names to be resolved, each once.

@@ -8,18 +8,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::conn::Trace;
 use super::fold::histogram;
-use super::lane::{Lane, Stride};
+use super::lane::{Lane, Schedule as Slots, Stride};
 use super::mailbox::Mailbox;
 use super::plan::{Endpoint, LaneError, LaneSpec};
 use super::resolve::look_up;
+use super::tls::TlsFacts;
 use super::wires::Wires;
 use super::worker::Worker;
 use super::{JoinError, StartError};
 use crate::clock::Clock;
 use crate::domain::outcome::Outcome;
-use crate::domain::pacing::Pacer;
 use crate::domain::time::{At, micros};
-use crate::domain::traffic::{LanePlan, Micros, Mode, Name};
+use crate::domain::traffic::{LanePlan, Micros, Mode, Name, Schedule};
 
 /// The response headers that a report keeps, besides those that name the pod and its version.
 const KEPT: [&str; 10] = [
@@ -55,6 +55,9 @@ pub struct OnceReport {
     /// The address that was connected to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
+    /// What TLS agreed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFacts>,
     /// How long each phase took, as far as it came.
     pub phases: OncePhases,
     /// The pod, when the answer named it.
@@ -80,6 +83,9 @@ pub struct OncePhases {
     /// Until the connection stood.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<Micros>,
+    /// Until the TLS session stood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Micros>,
     /// Until the first byte of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte: Option<Micros>,
@@ -112,7 +118,7 @@ pub(crate) struct Witnessed {
 /// Sends the request of `plan` once, now, on a fresh connection, whatever its mode and rate say. Answers when its outcome is known, at the
 /// latest when its timeout has passed. Dropping the future ends it.
 pub async fn once(plan: &LanePlan, run_id: &str, clock: Clock) -> Result<OnceReport, OnceError> {
-    let plan = LanePlan { mode: Mode::Fresh, rate: RATE, max_in_flight: 1, ..plan.clone() };
+    let plan = LanePlan { mode: Mode::Fresh, rate: RATE, schedule: Schedule::default(), max_in_flight: 1, ..plan.clone() };
     let spec = LaneSpec::new(&plan, run_id).map_err(|why| OnceError::Lane(LaneError { lane: plan.name.clone(), why }))?;
     let spec = LaneSpec { kept_headers: kept_headers(&plan), ..spec };
     let endpoint = spec.endpoint.clone();
@@ -124,10 +130,11 @@ pub async fn once(plan: &LanePlan, run_id: &str, clock: Clock) -> Result<OnceRep
     let guard = AbortOnDrop(mailbox.clone());
     let working = tokio::task::spawn_blocking(move || {
         // The slot is due when the thread is there to begin it.
-        let (Some(pacer), Some(stride)) = (Pacer::constant(clock.now(), RATE), Stride::new(&spec, 0, 1)) else {
+        let slots = Stride::new(&spec, 0, 1).and_then(|stride| Slots::new(&spec, clock.now(), stride, 0));
+        let Some(slots) = slots else {
             return Ok(());
         };
-        let mut lane = Lane::new(0, Arc::new(spec), pacer, stride, empty);
+        let mut lane = Lane::new(0, Arc::new(spec), slots, empty);
         lane.set_witness(witness);
         mailbox.stop();
         Worker::new(0, vec![Some(lane)], wires, mailbox, reports).run()
@@ -187,6 +194,7 @@ fn report(seen: Witnessed, dns: Option<Micros>) -> OnceReport {
         status: None,
         protocol: None,
         peer: None,
+        tls: None,
         phases: OncePhases { dns, total: micros(seen.known.since(seen.due)), ..OncePhases::default() },
         pod: None,
         version: None,
@@ -202,9 +210,11 @@ fn report(seen: Witnessed, dns: Option<Micros>) -> OnceReport {
         status: trace.status,
         protocol: phases.connected.map(|_| Protocol::Http11),
         peer: Some(trace.peer),
+        tls: trace.tls,
         phases: OncePhases {
             connect: between(phases.connect_start, phases.connected),
-            first_byte: between(phases.connected, phases.first_byte),
+            tls: between(phases.connected, phases.secured),
+            first_byte: between(phases.secured.or(phases.connected), phases.first_byte),
             last_byte: between(phases.first_byte, phases.last_byte),
             ..bare.phases
         },

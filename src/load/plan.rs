@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::Method;
 use thiserror::Error;
 
+use super::expect::{AssertionError, Checks};
+use super::request::Request;
+use super::tls::{Setup, TlsError};
 use crate::domain::pacing::Pacer;
 use crate::domain::time::{At, micros};
-use crate::domain::traffic::{Expect, LanePlan, Micros, Mode, Name, RequestPlan, TrafficPlan};
+use crate::domain::traffic::{Arrivals, Expect, LanePlan, Micros, Mode, Name, Schedule, TrafficPlan};
 
 /// Slots a second that one process sends at most, whatever it is asked for.
 pub const RATE_CEILING: u32 = 200_000;
@@ -17,6 +19,9 @@ pub const RATE_CEILING: u32 = 200_000;
 const LANES_MAX: usize = 16;
 const CONNECTIONS_MAX: usize = 100_000;
 const THRESHOLDS_MAX: usize = 8;
+const STAGES_MAX: usize = 1_000;
+/// A day.
+const STAGE_MAX: Micros = 86_400_000_000;
 const TIMEOUT_MAX: Micros = 600_000_000;
 const BODY_MAX: usize = 1 << 30;
 
@@ -43,8 +48,23 @@ pub enum Unfit {
     #[error("`{0}` is no URL of the form http://host:port/path")]
     Url(String),
     /// A scheme that this driver does not speak.
-    #[error("`{0}`: only http:// is supported")]
+    #[error("`{0}`: only http:// and https:// are supported")]
     Scheme(String),
+    /// A user or password in the URL.
+    #[error("a URL must not hold credentials: set an authorization header")]
+    Credentials,
+    /// An IPv6 address with a zone.
+    #[error("`{0}` names an IPv6 zone, which means something on one machine only")]
+    Zone(String),
+    /// A body with a method that has none.
+    #[error("a request with a body needs a method that has one, not {0}")]
+    Body(String),
+    /// TLS that cannot be begun.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An assertion that cannot be checked.
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
     /// A method that is none, or that would turn the connection into something else.
     #[error("`{0}` is no request method that can be sent")]
     Method(String),
@@ -75,13 +95,18 @@ pub(crate) struct LaneSpec {
     pub(crate) name: Name,
     pub(crate) mode: Mode,
     pub(crate) rate: f64,
+    pub(crate) schedule: Schedule,
     pub(crate) start: At,
     pub(crate) endpoint: Endpoint,
     /// The bytes of every request of this lane.
     pub(crate) request: Vec<u8>,
+    /// For `https://`.
+    pub(crate) tls: Option<Setup>,
     /// The method is HEAD.
     pub(crate) bodiless: bool,
     pub(crate) expect: Expect,
+    /// What `expect` says of headers and body, prepared.
+    pub(crate) checks: Checks,
     pub(crate) timeout: Micros,
     pub(crate) connect_timeout: Micros,
     pub(crate) thresholds: Vec<Micros>,
@@ -97,14 +122,14 @@ pub(crate) enum Endpoint {
     Address(SocketAddr),
     /// A name, resolved again and again while the lane runs.
     Name { host: String, port: u16 },
+    /// The pods that the driver is told of while the lane runs.
+    Pods,
 }
 
 impl LaneSpec {
     /// Checks and prepares one lane.
     pub(crate) fn new(plan: &LanePlan, run_id: &str) -> Result<Self, Unfit> {
-        if Pacer::constant(At::ZERO, plan.rate).is_none() {
-            return Err(Unfit::Rate(plan.rate));
-        }
+        check_schedule(plan)?;
         let max_in_flight = ranged("max_in_flight", plan.max_in_flight, 1, 10_000_000)?;
         if let Mode::Kept { connections } = plan.mode {
             ranged("connections", connections, 1, CONNECTIONS_MAX)?;
@@ -117,17 +142,21 @@ impl LaneSpec {
         if let Some((from, to)) = plan.expect.status.iter().find(|(from, to)| *from < 200 || *to > 599 || from > to) {
             return Err(Unfit::Status(*from, *to));
         }
-        let uri = parse_url(&plan.request.url)?;
-        let method = parse_method(&plan.request.method)?;
+        let request = Request::new(&plan.request, run_id)?;
+        let endpoint = request.endpoint(plan.request.connect_to.as_deref())?;
+        let setup = || Setup::new(&plan.request.tls, request.host(), plan.mode, &[b"http/1.1"]);
         Ok(Self {
             name: plan.name.clone(),
             mode: plan.mode,
             rate: plan.rate,
+            schedule: plan.schedule.clone(),
             start: plan.start,
-            endpoint: endpoint(&uri, plan.request.connect_to.as_deref())?,
-            request: request_bytes(&uri, &method, &plan.request, plan.mode, run_id)?,
-            bodiless: method == Method::HEAD,
+            endpoint,
+            request: request.http1(plan.mode),
+            tls: request.is_https().then(setup).transpose()?,
+            bodiless: request.method == Method::HEAD,
             expect: plan.expect.clone(),
+            checks: Checks::new(&plan.expect)?,
             timeout: ranged("timeout", micros(plan.timeout), 1_000, TIMEOUT_MAX)?,
             connect_timeout: ranged("connect_timeout", micros(plan.connect_timeout), 1_000, TIMEOUT_MAX)?,
             thresholds: plan.thresholds.clone(),
@@ -135,6 +164,34 @@ impl LaneSpec {
             kept_headers: Vec::new(),
         })
     }
+}
+
+impl LaneSpec {
+    /// The highest rate of the schedule, in slots a second.
+    pub(crate) fn peak(&self) -> f64 {
+        self.schedule.peak(self.rate)
+    }
+}
+
+fn check_schedule(plan: &LanePlan) -> Result<(), Unfit> {
+    let Schedule { arrivals, stages } = &plan.schedule;
+    ranged("the number of stages", stages.len(), 0, STAGES_MAX)?;
+    for stage in stages {
+        ranged("the length of a stage", micros(stage.over), 0, STAGE_MAX)?;
+    }
+    if let Arrivals::Closed { users, think } = *arrivals {
+        ranged("users", users, 1, CONNECTIONS_MAX)?;
+        ranged("think time", micros(think), 0, STAGE_MAX)?;
+    }
+    if let Mode::Stream { length, stall } = plan.mode {
+        ranged("the length of a stream", micros(length), 1_000, STAGE_MAX)?;
+        ranged("the silence that fails a stream", micros(stall), 1_000, TIMEOUT_MAX)?;
+    }
+    if Pacer::staged(At::ZERO, plan.rate, stages).is_none() {
+        let wrong = stages.iter().map(|stage| stage.rate).chain([plan.rate]).find(|rate| !(rate.is_finite() && *rate > 0.0));
+        return Err(Unfit::Rate(wrong.unwrap_or(plan.rate)));
+    }
+    Ok(())
 }
 
 /// Checks and prepares all lanes of a plan.
@@ -145,7 +202,7 @@ pub(crate) fn lanes(plan: &TrafficPlan) -> Result<Vec<LaneSpec>, super::StartErr
     let mut specs: Vec<LaneSpec> = Vec::new();
     for lane in &plan.lanes {
         let unfit = |why| LaneError { lane: lane.name.clone(), why };
-        if specs.iter().any(|spec| spec.name == lane.name) {
+        if specs.iter().any(|spec| spec.name == lane.name) || *lane.name == *super::echo::LANE {
             return Err(unfit(Unfit::Name).into());
         }
         specs.push(LaneSpec::new(lane, &plan.run_id).map_err(unfit)?);
@@ -157,76 +214,6 @@ fn ranged<T: Copy + TryInto<u64>>(what: &'static str, value: T, min: u64, max: i
     let max = max.try_into().unwrap_or(u64::MAX);
     let within = value.try_into().is_ok_and(|v| (min..=max).contains(&v));
     if within { Ok(value) } else { Err(Unfit::Range { what, min, max }) }
-}
-
-fn parse_url(url: &str) -> Result<Uri, Unfit> {
-    let uri: Uri = url.parse().map_err(|_| Unfit::Url(url.into()))?;
-    match (uri.scheme(), uri.host()) {
-        (Some(scheme), Some(host)) if *scheme == Scheme::HTTP && !host.is_empty() => Ok(uri),
-        (Some(scheme), _) if *scheme != Scheme::HTTP => Err(Unfit::Scheme(url.into())),
-        _ => Err(Unfit::Url(url.into())),
-    }
-}
-
-fn parse_method(method: &str) -> Result<Method, Unfit> {
-    let parsed = Method::from_bytes(method.as_bytes()).ok().filter(|m| *m != Method::CONNECT);
-    parsed.ok_or_else(|| Unfit::Method(method.into()))
-}
-
-fn endpoint(uri: &Uri, connect_to: Option<&str>) -> Result<Endpoint, Unfit> {
-    let (host, port) = match connect_to {
-        None => (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)),
-        Some(to) => {
-            let split = to.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-            split.filter(|(host, _)| !host.is_empty()).ok_or_else(|| Unfit::Url(to.into()))?
-        }
-    };
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    Ok(match bare.parse() {
-        Ok(ip) => Endpoint::Address(SocketAddr::new(ip, port)),
-        Err(_) => Endpoint::Name { host: bare.into(), port },
-    })
-}
-
-fn request_bytes(uri: &Uri, method: &Method, plan: &RequestPlan, mode: Mode, run_id: &str) -> Result<Vec<u8>, Unfit> {
-    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    let mut set = |name: &str, value: &str| -> Result<(), Unfit> {
-        let bad = || Unfit::Header(name.into());
-        let (name, value) = (name.parse::<HeaderName>().map_err(|_| bad())?, value.parse().map_err(|_| bad())?);
-        headers.retain(|(other, _)| *other != name);
-        headers.push((name, value));
-        Ok(())
-    };
-    set("host", uri.authority().map_or("", |a| a.as_str().rsplit('@').next().unwrap_or_default()))?;
-    set("user-agent", &format!("verifier/{} (+run {run_id})", env!("CARGO_PKG_VERSION")))?;
-    set("accept", "*/*")?;
-    for (name, value) in &plan.headers {
-        // These decide where a message ends and what becomes of the connection: the lane's mode does.
-        if ["connection", "content-length", "transfer-encoding", "upgrade", "expect", "te"]
-            .iter()
-            .any(|own| name.eq_ignore_ascii_case(own))
-        {
-            return Err(Unfit::Header(name.clone()));
-        }
-        set(name, value)?;
-    }
-    set("x-verifier-run", run_id)?;
-    if mode == Mode::Fresh {
-        set("connection", "close")?;
-    }
-    if [Method::POST, Method::PUT, Method::PATCH].contains(method) {
-        set("content-length", "0")?;
-    }
-    let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let mut bytes = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
-    for (name, value) in &headers {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(b"\r\n");
-    Ok(bytes)
 }
 
 /// Slots a second promised to the running drivers of this process.
@@ -269,14 +256,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::traffic::{RequestPlan, Stage};
 
     fn plan(url: &str) -> LanePlan {
         LanePlan {
             name: "fresh".into(),
             mode: Mode::Fresh,
             rate: 10.0,
+            schedule: Schedule::default(),
             start: At::ZERO,
-            request: RequestPlan { url: url.into(), connect_to: None, method: "GET".into(), headers: [].into() },
+            request: RequestPlan { url: url.into(), ..RequestPlan::default() },
             expect: Expect::default(),
             timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
@@ -289,51 +278,23 @@ mod tests {
         LaneSpec::new(&plan(url), "r1")
     }
 
-    fn text(plan: &LanePlan) -> String {
-        String::from_utf8(LaneSpec::new(plan, "r1").unwrap().request).unwrap()
-    }
-
-    #[test]
-    fn a_request_says_who_sends_it_and_for_which_run() {
-        let agent = concat!("user-agent: verifier/", env!("CARGO_PKG_VERSION"), " (+run r1)\r\naccept: */*\r\n");
-        let fresh =
-            format!("GET /a?b=c HTTP/1.1\r\nhost: shop.example:81\r\n{agent}x-verifier-run: r1\r\nconnection: close\r\n\r\n");
-        assert_eq!(text(&plan("http://shop.example:81/a?b=c")), fresh);
-        let mut kept = LanePlan { mode: Mode::Kept { connections: 3 }, ..plan("http://shop.example") };
-        kept.request.method = "POST".into();
-        kept.request.headers = [("Host".to_owned(), "other".to_owned())].into();
-        let post = format!("POST / HTTP/1.1\r\n{agent}host: other\r\nx-verifier-run: r1\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(text(&kept), post);
-    }
-
-    #[test]
-    fn addresses_need_no_resolver_and_connect_to_wins_over_the_url() {
-        let name = |host: &str, port| Endpoint::Name { host: host.into(), port };
-        assert_eq!(spec("http://127.0.0.7:81/").unwrap().endpoint, Endpoint::Address("127.0.0.7:81".parse().unwrap()));
-        assert_eq!(spec("http://[::1]/").unwrap().endpoint, Endpoint::Address("[::1]:80".parse().unwrap()));
-        assert_eq!(spec("http://shop.example/").unwrap().endpoint, name("shop.example", 80));
-        for (to, expected) in [("10.0.0.1:8", Endpoint::Address("10.0.0.1:8".parse().unwrap())), ("lb:8", name("lb", 8))] {
-            let mut plan = plan("http://shop.example/");
-            plan.request.connect_to = Some(to.into());
-            assert_eq!(LaneSpec::new(&plan, "r").unwrap().endpoint, expected);
-        }
-    }
-
     #[test]
     fn what_cannot_be_sent_is_refused_with_its_reason() {
-        assert_eq!(spec("https://a/").unwrap_err(), Unfit::Scheme("https://a/".into()));
-        for url in ["", "/path", "a b", "http:///x"] {
-            assert_eq!(spec(url).unwrap_err(), Unfit::Url(url.into()));
-        }
+        assert_eq!(spec("ftp://a/").unwrap_err(), Unfit::Scheme("ftp://a/".into()));
         let refused = |change: fn(&mut LanePlan)| {
             let mut plan = plan("http://a/");
             change(&mut plan);
             LaneSpec::new(&plan, "r").unwrap_err().to_string()
         };
         assert_eq!(refused(|p| p.rate = 0.0), "a rate of 0 slots a second is no rate");
-        assert_eq!(refused(|p| p.request.method = "CONNECT".into()), "`CONNECT` is no request method that can be sent");
-        assert_eq!(refused(|p| p.request.headers = [("TE".into(), "x".into())].into()), "the header `TE` cannot be set");
-        assert_eq!(refused(|p| p.request.headers = [("a".into(), "b\r\nc: d".into())].into()), "the header `a` cannot be set");
+        assert_eq!(
+            refused(|p| p.schedule.arrivals = Arrivals::Closed { users: 0, think: Duration::ZERO }),
+            "users must be between 1 and 100000"
+        );
+        let stage = Stage { over: Duration::from_secs(1), rate: f64::NAN };
+        let mut staged = plan("http://a/");
+        staged.schedule.stages.push(stage);
+        assert_eq!(LaneSpec::new(&staged, "r").unwrap_err().to_string(), "a rate of NaN slots a second is no rate");
         assert_eq!(
             refused(|p| p.request.connect_to = Some("noport".into())),
             "`noport` is no URL of the form http://host:port/path"
@@ -342,7 +303,6 @@ mod tests {
         assert_eq!(refused(|p| p.timeout = Duration::ZERO), "timeout must be between 1000 and 600000000");
         assert_eq!(refused(|p| p.thresholds = vec![5, 5]), "the latency thresholds must ascend");
         assert_eq!(refused(|p| p.expect.status = vec![(200, 199)]), "the wanted statuses 200-199 are no range within 200-599");
-        assert_eq!(LaneSpec::new(&plan("http://a/"), "r\n").unwrap_err(), Unfit::Header("user-agent".into()));
     }
 
     #[test]

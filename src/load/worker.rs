@@ -180,7 +180,7 @@ impl Worker {
 
     fn report(&mut self, end: At) -> Report {
         let lanes = self.lanes.iter_mut().flatten();
-        let in_flight = lanes.map(|lane| lane.in_flight()).sum();
+        let in_flight = lanes.filter(|lane| !lane.is_control()).map(|lane| lane.in_flight()).sum();
         let reports = self.lanes.iter_mut().enumerate().filter_map(|(index, lane)| Some((index, lane.as_mut()?.report(end))));
         let (away, cpu) = (self.wires.attention.away(), cpu_time());
         Report {
@@ -216,13 +216,12 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::super::fold::histogram;
-    use super::super::lane::Stride;
+    use super::super::lane::{Schedule as Slots, Stride};
     use super::super::plan::LaneSpec;
     use super::*;
     use crate::clock::Clock;
     use crate::domain::outcome::Outcome;
-    use crate::domain::pacing::Pacer;
-    use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan};
+    use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule};
 
     /// A worker driven by hand, step by step, with one slot that is due at once, and the server's end of its connection.
     struct ByHand {
@@ -242,8 +241,9 @@ mod tests {
             name: "l".into(),
             mode: Mode::Fresh,
             rate,
+            schedule: Schedule::default(),
             start: At::ZERO,
-            request: RequestPlan { url, connect_to: None, method: "GET".into(), headers: [].into() },
+            request: RequestPlan { url, ..RequestPlan::default() },
             expect: Expect::default(),
             timeout,
             connect_timeout: timeout,
@@ -254,10 +254,9 @@ mod tests {
         let clock = Clock::start();
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let wires = Wires::new(clock, mailbox.bell()).unwrap();
-        let pacer = Pacer::constant(clock.now(), spec.rate).unwrap();
-        let stride = Stride::new(&spec, 0, 1).unwrap();
+        let slots = Slots::new(&spec, clock.now(), Stride::new(&spec, 0, 1).unwrap(), 1).unwrap();
         let (sender, reports) = mpsc::channel(64);
-        let lane = Lane::new(0, spec, pacer, stride, histogram().unwrap());
+        let lane = Lane::new(0, spec, slots, histogram().unwrap());
         let mut worker = Worker::new(0, vec![Some(lane)], wires, mailbox, sender);
         worker.begin_due();
         ByHand { worker, reports, server: listener.accept().unwrap().0 }

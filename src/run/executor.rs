@@ -16,11 +16,13 @@ use crate::cluster::{ClusterError, act, chain, watch};
 use crate::domain::event::{StepEnded, What};
 use crate::domain::objective::Goal;
 use crate::domain::outcome::Outcome;
-use crate::domain::scenario::{LaneMode, Scenario, Step};
+use crate::domain::scenario::{Scenario, Step};
 use crate::domain::time::micros;
 use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
 use crate::load;
 
+/// Bytes of a stream that are read at most; none of them is kept.
+const STREAM_MAX: usize = 1 << 30;
 /// Between two tries to reach the target for the first time.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -72,7 +74,8 @@ impl Executor {
             entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
         }
         let plan = self.plan(entry);
-        for lane in &plan.lanes {
+        // A stream may never end: whether one begins is for the run to see.
+        for lane in plan.lanes.iter().filter(|lane| !matches!(lane.mode, Mode::Stream { .. })) {
             self.reach(lane).await?;
         }
         Ok(plan)
@@ -97,25 +100,32 @@ impl Executor {
             (None, Some(entry)) => (format!("{}{}", entry.base, traffic.path), entry.connect_to),
             (None, None) => (String::new(), None),
         };
-        let lane = |(name, lane): (&crate::domain::traffic::Name, &crate::domain::scenario::Lane)| LanePlan {
-            name: name.clone(),
-            mode: match lane.mode.or_else(|| LaneMode::by_name(name)) {
-                Some(LaneMode::Kept) => Mode::Kept { connections: lane.connections },
-                Some(LaneMode::Fresh) | None => Mode::Fresh,
-            },
-            start: self.clock.now(),
-            rate: lane.rate,
-            request: RequestPlan {
-                url: url.clone(),
-                connect_to: connect_to.clone(),
-                method: "GET".into(),
-                headers: traffic.headers.clone(),
-            },
-            expect: Expect::default(),
-            timeout: traffic.timeout,
-            connect_timeout: traffic.connect_timeout,
-            max_in_flight: in_flight(lane.rate, traffic.timeout),
-            thresholds: self.thresholds(name),
+        let lane = |(name, lane): (&crate::domain::traffic::Name, &crate::domain::scenario::Lane)| {
+            let (mode, schedule) = (lane.connection_mode(name), lane.schedule());
+            let timeout = if lane.timeout.is_zero() { traffic.timeout } else { lane.timeout };
+            let url = lane.path.as_ref().map_or_else(|| url.clone(), |path| with_path(&url, path));
+            let (lasts, max_body) = match mode {
+                Mode::Stream { length, .. } => (timeout + length, STREAM_MAX),
+                Mode::Fresh | Mode::Kept { .. } => (timeout, Expect::default().max_body),
+            };
+            LanePlan {
+                name: name.clone(),
+                mode,
+                start: self.clock.now(),
+                rate: lane.rate,
+                max_in_flight: in_flight(schedule.peak(lane.rate), lasts),
+                schedule,
+                request: RequestPlan {
+                    url,
+                    connect_to: connect_to.clone(),
+                    headers: traffic.headers.clone(),
+                    ..RequestPlan::default()
+                },
+                expect: Expect { max_body, ..Expect::default() },
+                timeout,
+                connect_timeout: traffic.connect_timeout,
+                thresholds: self.thresholds(name),
+            }
         };
         TrafficPlan { lanes: traffic.lanes.iter().map(lane).collect(), seed: self.seed, run_id: self.run_id.clone() }
     }
@@ -185,6 +195,13 @@ impl Executor {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are bounded by the scenario's check")]
 fn in_flight(rate: f64, timeout: Duration) -> usize {
     ((rate * timeout.as_secs_f64() * 1.5) as usize).clamp(64, 20_000)
+}
+
+/// Another path on the same host.
+fn with_path(url: &str, path: &str) -> String {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
+    format!("{}{path}", &url[..end])
 }
 
 /// The Deployment's status is up to date, and everything is available.

@@ -1,14 +1,15 @@
 //! A scenario: what to deploy, what traffic to send, what to change, and what must hold meanwhile. Read as given / when / then.
 
+mod lane;
 mod overlay;
 mod parse;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use lane::{Lane, LaneMode, Leg};
 pub use overlay::merge_by_name;
 pub use parse::{ScenarioError, parse};
 
@@ -116,30 +117,6 @@ pub struct Traffic {
     pub connect_timeout: Duration,
     /// Ways of sending.
     pub lanes: BTreeMap<Name, Lane>,
-}
-
-/// One way of sending.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lane {
-    /// Slots a second.
-    pub rate: f64,
-    /// `fresh` or `kept`; by the lane's name when it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<LaneMode>,
-    /// Kept connections.
-    #[serde(default = "default_connections")]
-    pub connections: usize,
-}
-
-/// What happens to connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LaneMode {
-    /// A new one for each request.
-    Fresh,
-    /// Opened once and reused.
-    Kept,
 }
 
 /// One step of the change.
@@ -266,9 +243,6 @@ const fn default_timeout() -> Duration {
 }
 const fn default_connect_timeout() -> Duration {
     Duration::from_secs(1)
-}
-const fn default_connections() -> usize {
-    10
 }
 const fn default_ingress_lag() -> Duration {
     Duration::from_secs(2)

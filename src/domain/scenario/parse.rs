@@ -5,16 +5,11 @@ use std::fmt;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Lane, LaneMode, Scenario, Step};
+use super::{Scenario, Step};
 use crate::domain::words::nearest;
 
 /// No scenario file is larger than this.
 const MAX_BYTES: usize = 256 * 1024;
-/// No lane of a scenario sends more slots a second than this.
-const MAX_RATE: f64 = 20_000.0;
-/// No lane of a scenario keeps more connections than this.
-const MAX_CONNECTIONS: usize = 20_000;
-
 /// Why a text is no scenario.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub struct ScenarioError {
@@ -136,7 +131,7 @@ fn check(scenario: &Scenario) -> Result<(), (&'static str, String)> {
         return Err(("timeout", "a timeout of nothing lets nothing succeed".into()));
     }
     for (name, lane) in &scenario.traffic.lanes {
-        check_lane(name, lane)?;
+        lane.check(name)?;
     }
     let names: Vec<&str> = scenario.traffic.lanes.keys().map(|n| &**n).collect();
     for objective in &scenario.then {
@@ -150,30 +145,6 @@ fn check(scenario: &Scenario) -> Result<(), (&'static str, String)> {
         }
     }
     Ok(())
-}
-
-fn check_lane(name: &str, lane: &Lane) -> Result<(), (&'static str, String)> {
-    if !(lane.rate > 0.0 && lane.rate <= MAX_RATE) {
-        return Err(("rate", format!("lane `{name}`: a rate is above 0 and at most {MAX_RATE} a second")));
-    }
-    if lane.connections == 0 || lane.connections > MAX_CONNECTIONS {
-        return Err(("connections", format!("lane `{name}`: between 1 and {MAX_CONNECTIONS} connections")));
-    }
-    if lane.mode.is_none() && LaneMode::by_name(name).is_none() {
-        return Err(("lanes", format!("lane `{name}` needs a `mode`: fresh or kept")));
-    }
-    Ok(())
-}
-
-impl LaneMode {
-    /// The mode that a lane's name implies.
-    pub fn by_name(name: &str) -> Option<Self> {
-        match name {
-            "fresh" => Some(Self::Fresh),
-            "kept" => Some(Self::Kept),
-            _ => None,
-        }
-    }
 }
 
 /// Where a field first stands in the text.

@@ -15,7 +15,7 @@ use crate::domain::outcome::{Blame, Counts, Outcome};
 use crate::domain::scenario::LaneMode;
 use crate::domain::slice::Gap;
 use crate::domain::tally::{LaneSums, LaneTally, PodSums, length};
-use crate::domain::traffic::{Mode, Name};
+use crate::domain::traffic::Name;
 
 /// Pods listed one by one, those with most failures first; the others are only in the revisions' figures.
 const MAX_PODS: usize = 200;
@@ -190,7 +190,7 @@ impl Lane {
         let plan = |name: &str| course.traffic().and_then(|t| t.lanes.iter().find(|l| &*l.name == name));
         let lane = |(name, tally): (&Name, &LaneTally)| Self {
             lane: clean(name),
-            mode: plan(name).map(|l| if l.mode == Mode::Fresh { LaneMode::Fresh } else { LaneMode::Kept }),
+            mode: plan(name).map(LaneMode::of),
             intended_per_s: tally.rate,
             measured: Figures::of(&tally.measured),
             baseline: Figures::of(&tally.baseline),

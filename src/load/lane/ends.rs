@@ -1,9 +1,12 @@
 //! How slots end: by an answer, by a failure, or by a deadline. Each ends once, in `book`.
 
+use std::net::SocketAddr;
+
 use super::super::conn::{Conn, Step, Then, Trace, Verdict};
 use super::super::fold::By;
 use super::super::once::Witnessed;
 use super::super::slots::{Passed, Standing};
+use super::stream::{Over, Streams};
 use super::{Attended, Key, Lane, Moment, Outcome, Target, Wires};
 use crate::domain::slice::{Closed, Ending, Failure, Phases};
 use crate::domain::time::At;
@@ -22,6 +25,10 @@ struct End<'a> {
     outcome: Outcome,
     by: By<'a>,
     slow: &'a [usize],
+    /// The end of what counts as its latency.
+    until: At,
+    /// What its connection led to.
+    peer: Option<SocketAddr>,
 }
 
 impl Lane {
@@ -45,11 +52,13 @@ impl Lane {
     pub(crate) fn expire(&mut self, wires: &mut Wires, limit: Attended, now: Moment) {
         while let Some((slot, passed)) = self.slots.pass(limit) {
             match passed {
+                // What these bounds are about has come in time.
+                _ if self.streams.as_ref().is_some_and(|streams| streams.flows(slot)) => {}
                 Passed::Threshold(index) => self.fold.slow(index),
                 Passed::Timeout(Standing::On(key)) => self.time_out(wires, key, now),
                 Passed::Timeout(Standing::Waiting) => {
                     let (outcome, why) = match self.target {
-                        Target::At(_) => (Outcome::ResponseTimeout, "no connection of the lane became free"),
+                        Target::At(_) | Target::Pods(_) => (Outcome::ResponseTimeout, "no connection of the lane became free"),
                         Target::Unknown | Target::Unresolved(_) => (Outcome::Dns, "the name was not resolved in time"),
                     };
                     self.unsent(slot, now, outcome, || why.to_owned());
@@ -57,12 +66,13 @@ impl Lane {
                 Passed::Timeout(Standing::Ended(_)) => {}
             }
         }
-        while let Some((_, key)) = self.connecting.front().filter(|(deadline, _)| *deadline <= limit).copied() {
+        while let Some((_, key, opening)) = self.connecting.front().filter(|(deadline, ..)| *deadline <= limit).copied() {
             self.connecting.pop_front();
-            if wires.conns.get(key).is_some_and(Conn::is_connecting) {
+            if wires.conns.get(key).and_then(Conn::opening) == Some(opening) {
                 self.time_out(wires, key, now);
             }
         }
+        self.end_streams(wires, limit, now);
         while let Some((_, key)) = self.parting.front().filter(|(until, _)| *until <= now.at).copied() {
             self.parting.pop_front();
             wires.conns.remove(key);
@@ -72,7 +82,7 @@ impl Lane {
 
     /// Ends a slot that never got a connection.
     pub(super) fn unsent(&mut self, slot: u64, now: Moment, outcome: Outcome, note: impl FnOnce() -> String) {
-        self.book(slot, now, &End { outcome, by: (None, None), slow: &[] }, || (None, note()));
+        self.book(slot, now, &End { outcome, by: (None, None), slow: &[], until: now.at, peer: None }, || (None, note()));
     }
 
     /// A connection could not be opened. When the lane has no other, the slots that wait for one have failed with it.
@@ -92,9 +102,11 @@ impl Lane {
         let Some(slot) = conn.slot.take() else {
             return;
         };
-        let (outcome, slow) = self.weigh(slot, verdict.outcome, now);
-        let was_connecting = conn.is_connecting();
-        let end = End { outcome, by: conn.answered_by(), slow: &slow };
+        // All bounds of a stream were about its first byte.
+        let stream = self.streams.is_some().then(|| conn.bytes().map(|(first, _)| first)).flatten();
+        let (outcome, slow) = if stream.is_some() { (verdict.outcome, Vec::new()) } else { self.weigh(slot, verdict.outcome, now) };
+        let was_connecting = conn.opening().is_some();
+        let end = End { outcome, by: conn.answered_by(), slow: &slow, until: stream.unwrap_or(now.at), peer: Some(conn.peer()) };
         self.book(slot, now, &end, || (Some(conn.trace(now.at)), verdict.note.clone()));
         let place = conn.owner.place;
         match (verdict.then, &mut self.pool, place) {
@@ -102,7 +114,7 @@ impl Lane {
                 conn.rest(false);
                 pool.idle(place);
             }
-            (Then::Part, ..) if !self.stopped => {
+            (Then::Part, ..) if !self.schedule.stopped() => {
                 conn.rest(true);
                 if self.parting.len() >= PARTING_MAX
                     && let Some((_, oldest)) = self.parting.pop_front()
@@ -151,14 +163,32 @@ impl Lane {
         };
         let (outcome, note) = conn.timed_out();
         if let Some(slot) = conn.slot {
-            let end = End { outcome, by: conn.answered_by(), slow: &[] };
+            let end = End { outcome, by: conn.answered_by(), slow: &[], until: now.at, peer: Some(conn.peer()) };
             self.book(slot, now, &end, || (Some(conn.trace(now.at)), note.to_owned()));
         }
         if let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place) {
             pool.lost(place);
         }
-        if conn.is_connecting() {
+        if conn.opening().is_some() {
             self.share_failure(now, outcome, note);
+        }
+    }
+
+    /// Ends the streams that have lasted long enough or been silent for too long.
+    fn end_streams(&mut self, wires: &mut Wires, limit: Attended, now: Moment) {
+        while let Some((slot, key, over)) = self.streams.as_mut().and_then(|streams: &mut Streams| streams.over(limit)) {
+            let Some(conn) = wires.conns.remove(key) else {
+                continue;
+            };
+            // A head that has decided keeps its say.
+            let (outcome, note) = match (over, conn.timed_out().0) {
+                (Over::Lasted, Outcome::ResponseTimeout) => (Outcome::Ok, ""),
+                (Over::Lasted, by_head) => (by_head, ""),
+                (Over::Stalled, outcome) => (outcome, "the stream fell silent"),
+            };
+            let until = conn.bytes().map_or(now.at, |(first, _)| first);
+            let end = End { outcome, by: conn.answered_by(), slow: &[], until, peer: Some(conn.peer()) };
+            self.book(slot, now, &end, || (Some(conn.trace(now.at)), note.to_owned()));
         }
     }
 
@@ -168,8 +198,14 @@ impl Lane {
             return;
         };
         self.slots.end(slot, end.outcome.into());
+        if let Some(streams) = &mut self.streams {
+            streams.end(slot);
+        }
         self.in_flight -= 1;
-        self.fold.ended(end.outcome, end.by, now.at.0.saturating_sub(due.0), end.slow);
+        self.schedule.ended(now.at, end.outcome);
+        let direct = end.peer.and_then(|peer| self.pods.at(peer)).cloned();
+        let by = (direct.as_ref().or(end.by.0), end.by.1);
+        self.fold.ended(end.outcome, by, end.until.0.saturating_sub(due.0), end.slow);
         if let Some(witness) = self.witness.take() {
             let (trace, note) = tell();
             // Nobody waits for it any more when a single request is given up.
@@ -183,7 +219,7 @@ impl Lane {
         self.fold.failure(end.outcome, || {
             let (trace, note) = tell();
             let failure = Failure {
-                direct: false,
+                direct: direct.is_some(),
                 lane: lane.clone(),
                 due,
                 sent: None,
@@ -197,9 +233,9 @@ impl Lane {
                 note: cut(&note),
             };
             match trace {
-                None => failure,
+                None => Failure { pod: direct.clone(), ..failure },
                 Some(Trace { status, pod, version, sent, phases, connection, .. }) => {
-                    Failure { sent, phases, status, pod, version, connection: Some(connection), ..failure }
+                    Failure { sent, phases, status, pod: direct.clone().or(pod), version, connection: Some(connection), ..failure }
                 }
             }
         });

@@ -6,6 +6,9 @@
 //! with too few connections from a slow target.
 
 mod ends;
+mod pods;
+mod schedule;
+mod stream;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,9 +18,12 @@ use hdrhistogram::Histogram;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
+use self::pods::Pods;
+pub(crate) use self::schedule::{Schedule, Stride};
+use self::stream::Streams;
 use super::attention::{Attended, Attention};
 use super::classify;
-use super::conn::{Conn, Owner, Step};
+use super::conn::{Conn, Opening, Owner, Step};
 use super::fold::{LaneFold, LaneReport, Totals};
 use super::mailbox::Target;
 use super::names::Names;
@@ -27,10 +33,10 @@ use super::pool::{Pool, Turn};
 use super::reactor::Ready;
 use super::slab::{Key, Slab};
 use super::slots::{Slots, Standing};
+use super::transport::Fault;
 use super::wires::{Moment, Wires};
 use crate::domain::outcome::Outcome;
-use crate::domain::pacing::Pacer;
-use crate::domain::time::At;
+use crate::domain::time::{At, micros};
 use crate::domain::traffic::Mode;
 
 /// A slot that is begun later than this after its intended start, in microseconds, is not sent.
@@ -39,50 +45,25 @@ pub(crate) const LATE: u64 = 100_000;
 /// Slots begun before the worker looks at its sockets again.
 const BURST: usize = 64;
 
-/// Which slots of a lane are a worker's: every `of`-th, from number `which` on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stride {
-    pub(crate) which: u64,
-    pub(crate) of: u64,
-}
-
-impl Stride {
-    /// The share of worker `which` of `workers` in a lane; nothing when the lane has too few connections to share.
-    pub(crate) fn new(spec: &LaneSpec, which: usize, workers: usize) -> Option<Self> {
-        let of = match spec.mode {
-            Mode::Fresh => workers,
-            Mode::Kept { connections } => workers.min(connections),
-        };
-        (which < of).then_some(Self { which: which as u64, of: of as u64 })
-    }
-
-    /// How many of the first `n` slots are this worker's; so with connections.
-    fn count(self, n: u64) -> u64 {
-        (n + self.of - 1 - self.which) / self.of
-    }
-}
-
 /// See the top of the file.
 #[derive(Debug)]
 pub(crate) struct Lane {
     index: usize,
     spec: Arc<LaneSpec>,
-    stride: Stride,
-    pacer: Pacer,
-    /// Own slots begun.
-    begun: u64,
-    /// Own slots reported as due.
-    counted: u64,
-    stopped: bool,
+    schedule: Schedule,
     target: Target,
     addresses_used: usize,
+    /// Whose addresses these are, when the lane asks pods directly.
+    pods: Pods,
     slots: Slots,
     pool: Option<Pool>,
+    /// Of a stream lane.
+    streams: Option<Streams>,
     /// Slots that wait for the target's address or a free connection; may hold some that have ended meanwhile.
     waiting: VecDeque<u64>,
     serving: bool,
-    /// Connections being opened, in the order of their deadlines; may hold some that stand or are gone.
-    connecting: VecDeque<(Attended, Key)>,
+    /// Connections being opened, in the order of their deadlines; may hold some that are further by now, stand or are gone.
+    connecting: VecDeque<(Attended, Key, Opening)>,
     /// Connections that the other side is to close, in the order of their deadlines; may hold some that are gone.
     parting: VecDeque<(At, Key)>,
     in_flight: u64,
@@ -95,21 +76,24 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// The lane at `index` of the plan; its first slot is due at `start`. `latency` is an empty histogram.
-    pub(crate) fn new(index: usize, spec: Arc<LaneSpec>, pacer: Pacer, stride: Stride, latency: Histogram<u64>) -> Self {
+    /// The lane at `index` of the plan. `latency` is an empty histogram.
+    pub(crate) fn new(index: usize, spec: Arc<LaneSpec>, schedule: Schedule, latency: Histogram<u64>) -> Self {
+        let stride = schedule.stride;
         let pool = match spec.mode {
-            Mode::Fresh => None,
+            Mode::Fresh | Mode::Stream { .. } => None,
             Mode::Kept { connections } => Some(Pool::new(u32::try_from(stride.count(connections as u64)).unwrap_or(u32::MAX))),
+        };
+        let streams = match spec.mode {
+            Mode::Stream { length, stall } => Some(Streams::new(micros(length), micros(stall))),
+            Mode::Fresh | Mode::Kept { .. } => None,
         };
         Self {
             index,
-            stride,
-            pacer,
-            begun: 0,
-            counted: 0,
-            stopped: false,
+            schedule,
+            streams,
             target: Target::of(&spec.endpoint),
             addresses_used: 0,
+            pods: Pods::default(),
             slots: Slots::new(&spec.thresholds, spec.timeout),
             pool,
             waiting: VecDeque::new(),
@@ -136,13 +120,18 @@ impl Lane {
         self.in_flight
     }
 
+    /// Whether it asks our own echo.
+    pub(crate) fn is_control(&self) -> bool {
+        *self.spec.name == *super::echo::LANE
+    }
+
     /// Begins slots that are due. `true` when there are more of them.
     pub(crate) fn begin_due(&mut self, wires: &mut Wires) -> bool {
         for _ in 0..BURST {
-            let Some(due) = self.next_due().filter(|due| *due <= wires.clock.now()) else {
+            let Some(due) = self.schedule.next_due().filter(|due| *due <= wires.clock.now()) else {
                 return false;
             };
-            self.begun += 1;
+            self.schedule.begin();
             self.begin(wires, due);
         }
         true
@@ -150,31 +139,32 @@ impl Lane {
 
     /// Changes the rate as of `at`. Everything due by now has been begun.
     pub(crate) fn set_rate(&mut self, at: At, rate: f64) {
-        if let Some(pacer) = self.pacer.change(at, rate) {
-            self.pacer = pacer;
-        }
+        self.schedule.set_rate(at, rate);
     }
 
     /// Changes where to connect to; what waited for it goes on.
     pub(crate) fn set_target(&mut self, wires: &mut Wires, target: Target) {
+        if let Target::Pods(pods) = &target {
+            self.pods.set(pods);
+        }
         self.target = target;
         self.serve_waiting(wires);
     }
 
     /// Begins no more slots. Everything due by now has been begun.
     pub(crate) fn stop(&mut self) {
-        self.stopped = true;
+        self.schedule.stop();
     }
 
     /// Whether no slot will begin and none is open.
     pub(crate) fn finished(&self) -> bool {
-        self.stopped && self.slots.all_ended()
+        self.schedule.stopped() && self.slots.all_ended()
     }
 
     /// When this lane must be attended to again.
     pub(crate) fn next_wake(&mut self, conns: &Slab<Conn>, attention: &Attention) -> Option<At> {
-        while let Some((_, key)) = self.connecting.front()
-            && !conns.get(*key).is_some_and(Conn::is_connecting)
+        while let Some((_, key, opening)) = self.connecting.front()
+            && conns.get(*key).and_then(Conn::opening) != Some(*opening)
         {
             self.connecting.pop_front();
         }
@@ -185,21 +175,36 @@ impl Lane {
         }
         let reopen = self.pool.as_ref().filter(|_| !self.waiting.is_empty()).and_then(Pool::next_open);
         let parting = self.parting.front().map(|(until, _)| *until);
-        [self.next_due(), self.next_deadline().map(|then| attention.clock(then)), reopen, parting].into_iter().flatten().min()
+        [self.schedule.next_due(), self.next_deadline().map(|then| attention.clock(then)), reopen, parting]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Reacts to the readiness of one of its connections.
     pub(crate) fn react(&mut self, wires: &mut Wires, key: Key, ready: Ready) -> Step {
-        let now = wires.clock.now();
+        let now = wires.moment();
         let Wires { conns, buffer, .. } = wires;
-        conns.get_mut(key).map_or(Step::Wait, |conn| conn.on_ready(ready, &self.spec, &mut self.names, buffer, now))
+        let Some(conn) = conns.get_mut(key) else {
+            return Step::Wait;
+        };
+        let (opening, bytes) = (conn.opening(), conn.bytes());
+        let step = conn.on_ready(ready, &self.spec, &mut self.names, buffer, now.at);
+        if let (Some(streams), Some(slot)) = (&mut self.streams, conn.slot)
+            && conn.bytes() != bytes
+            && let Some(pause) = streams.piece(slot, now.attended)
+        {
+            self.fold.pause(conn.answered_by(), pause);
+        }
+        if let Some(new) = conn.opening().filter(|new| Some(*new) != opening) {
+            self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key, new));
+        }
+        step
     }
 
     /// What became known before `end`, the end of a slice.
     pub(crate) fn report(&mut self, end: At) -> LaneReport {
-        let due = if self.stopped { self.begun } else { self.stride.count(self.pacer.due_by(At(end.0.saturating_sub(1)))) };
-        self.fold.due(due.saturating_sub(self.counted));
-        self.counted = self.counted.max(due);
+        self.fold.due(self.schedule.newly_due(end));
         self.fold.take(self.slots.take_runs())
     }
 
@@ -208,14 +213,11 @@ impl Lane {
         self.fold.into_totals()
     }
 
-    fn next_due(&self) -> Option<At> {
-        (!self.stopped).then(|| self.pacer.due(self.stride.which + self.begun * self.stride.of))
-    }
-
     /// The next deadline of an open slot or of a connection being opened.
     fn next_deadline(&mut self) -> Option<Attended> {
-        let connect = self.connecting.front().map(|(deadline, _)| *deadline);
-        [self.slots.next_bound(), connect].into_iter().flatten().min()
+        let connect = self.connecting.front().map(|(deadline, ..)| *deadline);
+        let stream = self.streams.as_ref().and_then(Streams::next_check);
+        [self.slots.next_bound(), connect, stream].into_iter().flatten().min()
     }
 
     fn begin(&mut self, wires: &mut Wires, due: At) {
@@ -254,6 +256,13 @@ impl Lane {
                 None => None,
                 Some(Turn::Open(place)) => Some(place),
                 Some(Turn::Wait) => return,
+                Some(Turn::Use(key)) if self.leads_nowhere(wires, key) => {
+                    let place = wires.conns.remove(key).and_then(|conn| conn.owner.place);
+                    if let (Some(pool), Some(place)) = (&mut self.pool, place) {
+                        pool.lost(place);
+                    }
+                    continue;
+                }
                 Some(Turn::Use(key)) => {
                     self.waiting.pop_front();
                     self.send(wires, slot, key, now);
@@ -263,6 +272,16 @@ impl Lane {
             match &self.target {
                 Target::At(addresses) => {
                     let address = addresses.get(self.addresses_used % addresses.len().max(1)).copied();
+                    self.waiting.pop_front();
+                    self.open(wires, slot, place, address, now);
+                }
+                Target::Pods(pods) if pods.is_empty() => {
+                    self.give_back(place);
+                    self.waiting.pop_front();
+                    self.unsent(slot, now, Outcome::NotSent, || "there is no pod to ask".to_owned());
+                }
+                Target::Pods(pods) => {
+                    let address = pods.get(self.addresses_used % pods.len()).map(|pod| pod.address);
                     self.waiting.pop_front();
                     self.open(wires, slot, place, address, now);
                 }
@@ -278,6 +297,11 @@ impl Lane {
                 }
             }
         }
+    }
+
+    /// Whether an idle connection is one to a pod that is not to be asked any more.
+    fn leads_nowhere(&self, wires: &Wires, key: Key) -> bool {
+        matches!(self.target, Target::Pods(_)) && wires.conns.get(key).is_some_and(|conn| !self.pods.is_current(conn.peer()))
     }
 
     fn give_back(&mut self, place: Option<u32>) {
@@ -310,31 +334,39 @@ impl Lane {
     /// Opens a connection for a slot.
     fn open(&mut self, wires: &mut Wires, slot: u64, place: Option<u32>, to: Option<SocketAddr>, now: Moment) {
         self.addresses_used = self.addresses_used.wrapping_add(1);
-        let owner = Owner { lane: self.index, place, id: self.stride.which + self.opened * self.stride.of };
+        let owner = Owner { lane: self.index, place, id: self.schedule.stride.which + self.opened * self.schedule.stride.of };
         self.opened += 1;
         let key = wires.conns.next_key();
-        let opened = to.ok_or(Errno::DESTADDRREQ).and_then(|to| {
-            let conn = Conn::open(to, owner, slot, now.at)?;
-            wires.reactor.watch(conn.socket(), key)?;
+        let opened = to.ok_or(Fault::System(Errno::DESTADDRREQ)).and_then(|to| {
+            let conn = Conn::open(to, &self.spec, owner, slot, now.at)?;
+            wires.reactor.watch(conn.socket(), key).map_err(Fault::System)?;
             Ok(conn)
         });
         match opened {
             Ok(conn) => {
                 wires.conns.insert(conn);
-                self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key));
+                self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key, Opening::Tcp));
                 self.slots.on(slot, key);
                 self.fold.sent();
+                if let Some(streams) = &mut self.streams {
+                    streams.begin(slot, key, now.attended);
+                }
                 if let (Some(pool), Some(place)) = (&mut self.pool, place) {
                     pool.opened(place, key);
                 }
             }
-            Err(errno) => {
+            Err(fault) => {
                 if let (Some(pool), Some(place)) = (&mut self.pool, place) {
                     pool.lost(place);
                 }
-                let outcome = classify::connecting(errno);
-                self.unsent(slot, now, outcome, || format!("connect: {errno}"));
-                self.share_failure(now, outcome, &format!("connect: {errno}"));
+                let outcome = match &fault {
+                    Fault::System(errno) => classify::connecting(*errno),
+                    // Our own library refused to begin: nothing was sent.
+                    Fault::Tls(_) => Outcome::NotSent,
+                };
+                let note = format!("connect: {}", fault.note());
+                self.unsent(slot, now, outcome, || note.clone());
+                self.share_failure(now, outcome, &note);
             }
         }
     }

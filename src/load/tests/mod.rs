@@ -1,14 +1,16 @@
 //! The whole driver against real sockets. Every run is checked for the sum that must never be wrong: each slot ends exactly once.
 
 mod chaos;
-mod figures;
+mod direct;
 mod kept;
 mod once;
 mod open_loop;
 mod outcomes;
-mod server;
-mod starved;
+mod schedules;
+pub(super) mod server;
 mod steered;
+mod streams;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,12 +18,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use self::server::Server;
-use super::{Driver, Summary};
+use super::{Driver, OnceReport, Summary};
 use crate::clock::Clock;
 use crate::domain::outcome::{Blame, Counts, Outcome};
 use crate::domain::slice::{Closed, Failure, Gap, LoadEvent, SLICE_MICROS, Slice};
 use crate::domain::time::At;
-use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
+use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule, TrafficPlan};
 use crate::domain::validity::Validity;
 
 /// No run takes longer.
@@ -32,8 +34,9 @@ fn lane(mode: Mode, url: &str, rate: f64) -> LanePlan {
         name: if mode == Mode::Fresh { "fresh".into() } else { "kept".into() },
         mode,
         rate,
+        schedule: Schedule::default(),
         start: At::ZERO,
-        request: RequestPlan { url: url.into(), connect_to: None, method: "GET".into(), headers: BTreeMap::new() },
+        request: RequestPlan { url: url.into(), ..RequestPlan::default() },
         expect: Expect { max_body: 10_000, ..Expect::default() },
         timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(1),
@@ -42,15 +45,15 @@ fn lane(mode: Mode, url: &str, rate: f64) -> LanePlan {
     }
 }
 
-fn fresh(url: &str, rate: f64) -> LanePlan {
+pub(super) fn fresh(url: &str, rate: f64) -> LanePlan {
     lane(Mode::Fresh, url, rate)
 }
 
-fn kept(url: &str, rate: f64, connections: usize) -> LanePlan {
+pub(super) fn kept(url: &str, rate: f64, connections: usize) -> LanePlan {
     lane(Mode::Kept { connections }, url, rate)
 }
 
-fn plan(lanes: impl IntoIterator<Item = LanePlan>) -> TrafficPlan {
+pub(super) fn plan(lanes: impl IntoIterator<Item = LanePlan>) -> TrafficPlan {
     TrafficPlan { lanes: lanes.into_iter().collect(), seed: 1, run_id: "test".into() }
 }
 
@@ -151,7 +154,14 @@ fn run(plan: &TrafficPlan, slots: u64) -> Told {
     })
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+/// Sends one request of a lane.
+fn ask(lane: &LanePlan) -> OnceReport {
+    block_on(async {
+        tokio::time::timeout(DEADLINE, super::once(lane, "test", Clock::start())).await.expect("it takes too long").unwrap()
+    })
+}
+
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 

@@ -11,23 +11,23 @@ use std::time::Duration;
 type Serve = dyn Fn(&mut Peer, usize) + Send + Sync;
 
 /// A server; ends with all its threads when dropped.
-pub(super) struct Server {
-    pub(super) addr: SocketAddr,
+pub(in crate::load) struct Server {
+    pub(in crate::load) addr: SocketAddr,
     accepted: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 /// The server's end of a connection.
-pub(super) struct Peer {
-    pub(super) stream: TcpStream,
+pub(in crate::load) struct Peer {
+    pub(in crate::load) stream: TcpStream,
     over: Arc<AtomicBool>,
     /// Bytes of the next request that have been read already.
     read: Vec<u8>,
 }
 
 impl Server {
-    pub(super) fn start(serve: impl Fn(&mut Peer, usize) + Send + Sync + 'static) -> Self {
+    pub(in crate::load) fn start(serve: impl Fn(&mut Peer, usize) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let (over, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -56,11 +56,11 @@ impl Server {
     }
 
     /// Connections accepted so far.
-    pub(super) fn accepted(&self) -> usize {
+    pub(in crate::load) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(in crate::load) fn url(&self) -> String {
         format!("http://{}/", self.addr)
     }
 }
@@ -79,7 +79,7 @@ impl Drop for Server {
 
 impl Peer {
     /// Reads a request up to its empty line; `None` when the client is gone or the test is over.
-    pub(super) fn request(&mut self) -> Option<String> {
+    pub(in crate::load) fn request(&mut self) -> Option<String> {
         let mut buffer = [0; 4_096];
         loop {
             if let Some(end) = self.read.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -100,27 +100,27 @@ impl Peer {
     }
 
     /// Writes; `false` when the client is gone or the test is over.
-    pub(super) fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub(in crate::load) fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         !self.over.load(Ordering::SeqCst) && self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// Answers 200 with two bytes of body.
-    pub(super) fn ok(&mut self) -> bool {
+    pub(in crate::load) fn ok(&mut self) -> bool {
         self.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     }
 
     /// Waits in silence until the client or the test goes.
-    pub(super) fn hang(&mut self) {
+    pub(in crate::load) fn hang(&mut self) {
         while self.request().is_some() {}
     }
 
     /// Closes with a reset.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::load) fn reset(&mut self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Waits, but not beyond the end of the test.
-    pub(super) fn pause(&self, time: Duration) {
+    pub(in crate::load) fn pause(&self, time: Duration) {
         let steps = time.as_millis() / 5;
         for _ in 0..steps {
             if self.over.load(Ordering::SeqCst) {

@@ -1,0 +1,134 @@
+//! `verifier load` as a process of its own: starved of processor, descriptors and ports before a healthy service, it blames nobody.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const VERIFIER: &str = env!("CARGO_BIN_EXE_verifier");
+/// What a target can do wrong, as outcomes of a report.
+const TARGETS: [&str; 5] = ["refused", "connect_timeout", "reset_before_send", "reset_after_send", "response_timeout"];
+const RUNNING: Duration = Duration::from_millis(12);
+const STOPPED: Duration = Duration::from_millis(88);
+
+/// Answers every request at once, until the test's process ends.
+fn healthy() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut buffer = [0; 4_096];
+    while let Ok(1..) = stream.read(&mut buffer) {
+        let close = buffer.windows(17).any(|w| w == b"connection: close");
+        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() || close {
+            return;
+        }
+    }
+}
+
+fn report(output: &Output) -> Value {
+    let error = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {error}"))
+}
+
+fn outcome(report: &Value, name: &str) -> u64 {
+    report["outcomes"][name].as_u64().unwrap_or(0)
+}
+
+fn load(command: &mut Command, words: &str) -> Child {
+    command.args(words.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn a_verifier_with_an_eighth_of_a_processor_blames_nobody() {
+    let words = format!("load http://{}/ --rate 100 --lanes fresh,kept -c 4 --timeout 50ms -d 3s -o json", healthy());
+    let mut child = load(&mut Command::new(VERIFIER), &words);
+    let pid = Pid::from_child(&child);
+    for _ in 0..200 {
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        kill_process(pid, Signal::STOP).unwrap();
+        thread::sleep(STOPPED);
+        kill_process(pid, Signal::CONT).unwrap();
+        thread::sleep(RUNNING);
+    }
+    let _ = child.kill();
+    let report = report(&child.wait_with_output().unwrap());
+    let blamed: Vec<_> = TARGETS.iter().filter(|name| outcome(&report, name) > 0).collect();
+    assert!(blamed.is_empty(), "{report:#}");
+    assert!(outcome(&report, "unseen") + outcome(&report, "not_sent") > 50, "it was starved: {report:#}");
+    let validity = &report["validity"];
+    assert!(validity["valid"] == false && validity["away"].as_u64() > Some(500_000), "and knows it: {validity:#}");
+}
+
+#[test]
+fn without_descriptors_nothing_is_sent_and_nobody_blamed() {
+    // It never accepts: the system completes the connections, and they stay open for as long as the timeout.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let words = format!("load http://{}/ --rate 200 --lanes fresh --timeout 500ms -d 1s -o json", server.local_addr().unwrap());
+    let child = load(Command::new("sh").args(["-c", r#"ulimit -n 64 && exec "$0" "$@""#, VERIFIER]), &words);
+    let report = report(&child.wait_with_output().unwrap());
+    let odd: Vec<_> = TARGETS.iter().filter(|name| **name != "response_timeout" && outcome(&report, name) > 0).collect();
+    assert!(odd.is_empty() && outcome(&report, "no_descriptor") > 20, "{report:#}");
+    assert_eq!((&report["validity"]["valid"], &report["validity"]["descriptors"]["limit"]), (&false.into(), &64.into()));
+}
+
+/// Needs `unshare -rn` and `ip`: root, or a system that lets anybody make user namespaces.
+#[test]
+fn without_ports_nothing_is_sent_and_nobody_blamed() {
+    let script = r#"
+        ip link set lo up && echo 40000 40019 >/proc/sys/net/ipv4/ip_local_port_range || exit 1
+        HANG_RATIO=1 PORT=50000 "$0" workload >&2 & server=$!
+        for i in $(seq 100); do "$0" probe --once --timeout 50ms http://127.0.0.1:50000/api/todos >&2; [ $? = 4 ] || break; sleep 0.02; done
+        "$0" load http://127.0.0.1:50000/api/todos --rate 200 --lanes fresh --timeout 500ms -d 1s -o json
+        kill $server"#;
+    let output = Command::new("unshare").args(["-rn", "sh", "-c", script, VERIFIER]).output().unwrap();
+    let report = report(&output);
+    let odd: Vec<_> = TARGETS.iter().filter(|name| **name != "response_timeout" && outcome(&report, name) > 0).collect();
+    assert!(odd.is_empty() && outcome(&report, "no_port") > 30, "{report:#}");
+    assert_eq!((&report["validity"]["valid"], &report["validity"]["ports"]["limit"]), (&false.into(), &20.into()));
+}
+
+#[test]
+fn a_signal_ends_a_load_within_a_second_with_the_report_so_far() {
+    let words = format!("load http://{}/ --rate 50 -d 1m -o json", healthy());
+    let mut child = load(&mut Command::new(VERIFIER), &words);
+    // The first second is told: it runs.
+    let mut stderr = child.stderr.take().unwrap();
+    assert!(stderr.read(&mut [0; 1]).unwrap() == 1);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    for _ in 0..100 {
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let ended = child.try_wait().unwrap();
+    let _ = child.kill();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(ended.and_then(|status| status.code()), Some(130), "within a second");
+    let report = report(&output);
+    assert!(report["interrupted"] == true && outcome(&report, "ok") >= 40, "{report:#}");
+}
+
+#[test]
+fn a_load_that_reaches_nobody_says_so_by_its_exit_code() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let code = |words: &str| load(&mut Command::new(VERIFIER), words).wait_with_output().unwrap().status.code();
+    assert_eq!(code(&format!("load http://{gone}/ --rate 50 -d 300ms")), Some(4));
+    assert_eq!(code(&format!("load http://{}/ --rate 50 -d 300ms", healthy())), Some(0));
+    assert_eq!(code("load nonsense --rate 50"), Some(2));
+    assert_eq!(code(&format!("probe --once http://{gone}/")), Some(4));
+}
