@@ -19,7 +19,8 @@ fn descendants(of: Pid) -> BTreeSet<i32> {
     }
     let mut found = BTreeSet::from([of.as_raw_nonzero().get()]);
     loop {
-        let more: Vec<i32> = parents.iter().filter(|(p, parent)| found.contains(parent) && !found.contains(p)).map(|(p, _)| *p).collect();
+        let more: Vec<i32> =
+            parents.iter().filter(|(p, parent)| found.contains(parent) && !found.contains(p)).map(|(p, _)| *p).collect();
         if more.is_empty() {
             found.remove(&of.as_raw_nonzero().get());
             return found;

@@ -60,7 +60,11 @@ fn text_that_is_no_yaml_is_answered_with_its_line() {
 
 #[test]
 fn an_objective_that_makes_no_sense_is_quoted() {
-    says(&with_file(&SOUND.replace("availability >= 99%", "availabilty >= 99%")), 2, &["mine.yaml:13", "availabilty", "`availability`"]);
+    says(
+        &with_file(&SOUND.replace("availability >= 99%", "availabilty >= 99%")),
+        2,
+        &["mine.yaml:13", "availabilty", "`availability`"],
+    );
 }
 
 #[test]

@@ -35,7 +35,9 @@ impl Call {
             "scale" if kind.scale.is_some() => self.scale(kind),
             "eviction" if kind.resource == resource::PODS && self.verb == Verb::Create => self.evict(kind),
             "binding" if kind.resource == resource::PODS && self.verb == Verb::Create => self.bind(kind),
-            "log" if kind.resource == resource::PODS && self.verb == Verb::Get => logs::answer(&self, self.target(kind, Sub::Main)),
+            "log" if kind.resource == resource::PODS && self.verb == Verb::Get => {
+                logs::answer(&self, &self.target(kind, Sub::Main))
+            }
             "status" | "finalize" | "scale" | "eviction" | "binding" | "log" => Err(ApiError::method_not_allowed()),
             _ => Err(ApiError::no_such_resource()),
         }

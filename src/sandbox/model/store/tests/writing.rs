@@ -27,7 +27,7 @@ fn a_created_object_has_what_the_server_gives_it() {
 #[test]
 fn a_generated_name_is_drawn_from_the_seed() {
     let name = |seed| {
-        let mut bench = Bench::with(crate::sandbox::model::store::StoreConfig { seed, ..Default::default() });
+        let mut bench = Bench::with(&crate::sandbox::model::store::StoreConfig { seed, ..Default::default() });
         let mut object = pod("");
         object["metadata"] = json!({"generateName": "web-"});
         bench.create("pods", object).unwrap().object["metadata"]["name"].as_str().unwrap().to_owned()
