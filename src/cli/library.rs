@@ -53,7 +53,7 @@ mod tests {
         for folder in ["scenarios", "k8s/todo/backend"] {
             for file in std::fs::read_dir(root.join(folder)).unwrap() {
                 let name = file.unwrap().file_name().into_string().unwrap();
-                if name.ends_with(".yaml") && name != "kustomization.yaml" {
+                if Path::new(&name).extension().is_some_and(|e| e == "yaml") && name != "kustomization.yaml" {
                     found.push(format!("{folder}/{name}"));
                 }
             }

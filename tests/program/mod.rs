@@ -1,5 +1,7 @@
 //! The program as its users start it: scenarios to their verdicts, wrong input, signals, and what is left behind.
 
+#![expect(clippy::disallowed_methods, reason = "these tests time the program from outside")]
+
 mod bounds;
 mod ending;
 mod scenarios;
