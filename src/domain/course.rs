@@ -246,6 +246,11 @@ impl Course {
     fn advance(&mut self, commands: &mut Vec<Command>) {
         loop {
             let before = self.stage;
+            // A rollout may also complete while the cause of a breach is being watched.
+            let changing = matches!(self.stage, Stage::RollingOut | Stage::Soaking | Stage::Aftermath | Stage::Draining);
+            if changing && self.deployed.is_none() && self.rollout.is_available() {
+                self.deployed = Some(self.now);
+            }
             match self.stage {
                 Stage::Preparing => self.while_preparing(),
                 Stage::Baseline => self.while_baseline(),
@@ -336,9 +341,6 @@ impl Course {
     }
 
     fn while_rolling_out(&mut self) {
-        if self.deployed.is_none() && self.rollout.is_available() {
-            self.deployed = Some(self.now);
-        }
         if !self.leaves_early() && self.rollout.is_settled() {
             self.enter(Stage::Soaking);
         }

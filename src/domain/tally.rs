@@ -24,7 +24,7 @@ const MAX_CELLS: usize = 600;
 /// The sums of one lane in one stretch of the run.
 #[derive(Clone, Debug, Default)]
 pub struct LaneSums {
-    /// Slots whose intended start has come.
+    /// Slots whose intended start has come, and those handed over in flight by the stretch before.
     pub due: u64,
     /// From the beginning of the first slice in which slots were due to the end of the last.
     pub span: Option<(At, At)>,
@@ -140,6 +140,15 @@ pub struct LaneTally {
     pub measured: LaneSums,
 }
 
+impl LaneTally {
+    /// A slot counts where it becomes known: what was in flight at the change is part of what is measured.
+    fn hand_over(&mut self) {
+        let in_flight = self.baseline.in_flight();
+        self.baseline.due -= in_flight;
+        self.measured.due += in_flight;
+    }
+}
+
 /// What one pod (as it named itself) answered during the measured stretch.
 #[derive(Clone, Debug, Default)]
 pub struct PodSums {
@@ -211,7 +220,12 @@ impl Tally {
         let measured = self.is_measured(slice);
         self.recent.slice(slice);
         let lane = self.lanes.entry(slice.lane.clone()).or_default();
-        if measured { &mut lane.measured } else { &mut lane.baseline }.slice(slice);
+        if measured {
+            lane.hand_over();
+            lane.measured.slice(slice);
+        } else {
+            lane.baseline.slice(slice);
+        }
         let cell = self.cell(slice.end);
         for part in &slice.parts {
             cell.good += part.counts.good();
@@ -321,11 +335,11 @@ pub(crate) mod tests {
     fn slices_before_the_change_are_baseline_and_after_it_measured() {
         let mut tally = Tally::default();
         tally.lane(Name::from("fresh"), vec![500_000], 200.0);
-        tally.slice(&slice("fresh", 10, 20, 20, 0));
+        tally.slice(&slice("fresh", 10, 22, 20, 0));
         tally.measure_from(At(1_050_000));
-        tally.slice(&slice("fresh", 11, 20, 15, 4));
+        tally.slice(&slice("fresh", 11, 18, 15, 4));
         let lane = &tally.lanes()["fresh"];
-        assert_eq!((lane.baseline.due, lane.baseline.counts.good()), (20, 20));
+        assert_eq!((lane.baseline.due, lane.baseline.counts.good()), (20, 20), "two in flight were handed over");
         let m = &lane.measured;
         assert_eq!((m.due, m.counts.good(), m.counts.bad(), m.in_flight(), m.slow[0]), (20, 15, 4, 1, 4));
         assert_eq!(m.availability(), Some(Ppm(789_473)));

@@ -321,15 +321,3 @@ async fn a_stopped_node_leaves_no_process_and_a_dropped_one_neither() {
         .await;
     }
 }
-
-#[tokio::test]
-async fn a_pod_that_cannot_be_understood_fails_and_can_be_deleted() {
-    let lab = Lab::start();
-    let spec = json!({"nodeName": "sandbox", "containers": [{"name": 7}]});
-    lab.create(resource::PODS, json!({"metadata": {"name": "odd", "namespace": "shop"}, "spec": spec}));
-    let pod = lab.until("odd", |s| s["phase"] == "Failed").await;
-    assert_eq!(pod["status"]["reason"], "InvalidPod");
-    lab.delete("odd");
-    lab.until_gone("odd").await;
-    lab.node.stop().await.unwrap();
-}

@@ -57,7 +57,7 @@ pub struct Lane {
 /// The figures of one stretch of traffic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
-    /// Requests whose intended start has come.
+    /// Requests whose intended start has come; one in flight at the change belongs to what is measured.
     pub due: u64,
     /// Those that were attempted. The others are among the excluded.
     pub sent: u64,

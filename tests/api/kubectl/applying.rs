@@ -7,6 +7,7 @@ fn idle(image: &str) -> String {
 }
 
 #[tokio::test]
+#[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn apply_creates_changes_and_leaves_alone() {
     let kubectl = Kubectl::start("applying").await;
     assert_eq!(
@@ -34,6 +35,7 @@ async fn apply_creates_changes_and_leaves_alone() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn server_side_apply_knows_who_owns_what() {
     let kubectl = Kubectl::start("server-side").await;
     let applied = "deployment.apps/web serverside-applied\nservice/web serverside-applied\ningress.networking.k8s.io/web serverside-applied\n";
@@ -62,6 +64,7 @@ async fn server_side_apply_knows_who_owns_what() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn what_is_wrong_is_told_in_the_real_words() {
     let kubectl = Kubectl::start("refusals").await;
     let unknown = idle("a").replace("  replicas: 0", "  replicaz: 0");

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Kubectl, WEB, holds};
 
 #[tokio::test]
+#[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn objects_are_patched_labelled_and_annotated() {
     let kubectl = Kubectl::start("patching").await;
     kubectl.fed("apply -f -", &WEB.replace("replicas: 2", "replicas: 0")).await;
@@ -46,6 +47,7 @@ async fn objects_are_patched_labelled_and_annotated() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn what_is_deleted_takes_what_it_owns_with_it_or_leaves_it() {
     let kubectl = Kubectl::with_web("deleting").await;
     assert_eq!(kubectl.ok("delete deployment web --cascade=orphan").await, "deployment.apps \"web\" deleted\n");

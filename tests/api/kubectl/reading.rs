@@ -3,6 +3,7 @@
 use super::{Kubectl, holds, words};
 
 #[tokio::test]
+#[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn what_runs_can_be_looked_at_in_every_way() {
     let kubectl = Kubectl::with_web("reading").await;
     tokio::join!(tables(&kubectl), descriptions(&kubectl), output(&kubectl));

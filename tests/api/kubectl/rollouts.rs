@@ -13,6 +13,7 @@ async fn revisions(kubectl: &Kubectl) -> Vec<String> {
 }
 
 #[tokio::test]
+#[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn rollouts_go_forward_and_back() {
     let kubectl = Kubectl::with_web("rollouts").await;
     assert_eq!(kubectl.ok("set image deployment/web web=todo/backend:v2").await, "deployment.apps/web image updated\n");
@@ -38,6 +39,7 @@ async fn rollouts_go_forward_and_back() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn a_paused_rollout_waits_for_its_resumption_and_a_restart_changes_every_pod() {
     let kubectl = Kubectl::with_web("pausing").await;
     let before = kubectl.ok("get pods -l app=web -o name").await;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -216,8 +215,13 @@ impl Runner {
         let plan = match PodPlan::read(pod) {
             Ok(plan) => plan,
             Err(error) => {
-                let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                return self.reject(pod, &format!("{error}: {why}"));
+                // The API takes in nothing of the wrong shape, so this is a mistake of the sandbox.
+                tracing::error!(
+                    pod = object::name(pod),
+                    error = &error as &dyn std::error::Error,
+                    "a pod cannot be read, and is not run"
+                );
+                return;
             }
         };
         let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
@@ -240,20 +244,6 @@ impl Runner {
         };
         self.slots.insert(uid.clone(), slot);
         self.inputs.push_back((uid, Input::Changed(pod.clone())));
-    }
-
-    /// A pod that cannot be understood fails; when deleted, it goes at once.
-    fn reject(&mut self, pod: &Value, why: &str) {
-        let key = Key::of(resource::PODS, pod);
-        if object::is_deleting(pod) {
-            let uid = Some(object::uid(pod).to_owned());
-            self.writes.push(Write::Delete { key, uid, grace: Some(0) });
-        } else if pod["status"]["phase"] != "Failed" {
-            let status = json!({"phase": "Failed", "reason": "InvalidPod", "message": why});
-            self.writes.push(Write::PatchStatus { key: key.clone(), if_version: None, patch: json!({"status": status}) });
-            let (kind, reason) = (EventType::Warning, "FailedValidation");
-            self.writes.push(Write::Event { about: key, kind, reason, message: why.to_owned(), by: "kubelet" });
-        }
     }
 
     fn remove(&mut self, uid: &str) {
