@@ -140,7 +140,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         given: plan.given,
         applies: plan.applies,
         seed,
-        command: command(),
+        command: command(args.seed.is_none().then_some(seed)),
         recorder,
         reporters: reporters(args, &plan.json)?,
     };
@@ -219,13 +219,14 @@ fn agree(args: &RunArgs, plan: &Plan, connection: &Connection) -> Result<(), Sto
     Err(Stop("nothing was changed".into(), Exit::Superseded))
 }
 
-/// The command line as it was typed, for the report.
-fn command() -> String {
+/// The command line as it was typed, with the seed if it was drawn: what makes this run again.
+fn command(drawn: Option<u64>) -> String {
     let quoted = |arg: String| {
         let plain = arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c)) && !arg.is_empty();
         if plain { arg } else { format!("'{}'", arg.replace('\'', r"'\''")) }
     };
-    std::iter::once("verifier".to_owned()).chain(std::env::args().skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+    let seed = drawn.map(|seed| format!("--seed {seed}"));
+    std::iter::once("verifier".to_owned()).chain(std::env::args().skip(1).map(quoted)).chain(seed).collect::<Vec<_>>().join(" ")
 }
 
 /// One for people, on standard error; standard output belongs to programs.

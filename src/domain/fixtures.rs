@@ -56,7 +56,7 @@ pub(crate) fn head(scenario: Scenario) -> RunStarted {
         version: "0.1.0".into(),
         run_id: "r-7f3a".into(),
         started: "2026-01-01T00:00:00Z".into(),
-        command: format!("verifier run --scenario {} --set seed=42", scenario.name),
+        command: format!("verifier run --scenario {} --seed 42", scenario.name),
         scenario,
         cluster: "sandbox".into(),
         seed: 42,

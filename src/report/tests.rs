@@ -145,7 +145,7 @@ fn a_terminal_shows_frames_and_in_the_end_only_the_summary() {
     told(&mut *reporter, &events, At(5_100_000));
     let summary = Summary::of(&fold(&events));
     let ending = std::thread::spawn(move || reporter.finish(&summary));
-    read_until(&mut ours, &mut screen, "Run it again  verifier run --scenario rolling-update --set seed=42\n");
+    read_until(&mut ours, &mut screen, "Run it again  verifier run --scenario rolling-update --seed 42\n");
     ending.join().unwrap();
     assert!(screen.frames >= 2, "{} frames", screen.frames);
     let expected = text::summary(&Summary::of(&fold(&events)), Look { colour: false, ..look(true) }, &[]);
