@@ -5,6 +5,7 @@ pub mod breakdown;
 pub mod course;
 pub mod display;
 pub mod event;
+pub mod findings;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod gaps;

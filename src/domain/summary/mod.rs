@@ -20,6 +20,7 @@ pub use units::{Millis, Seconds};
 
 use super::course::Course;
 use super::display::clean;
+use super::findings::{self, Finding};
 use super::tally::Cell;
 use super::verdict::{Reason, VerdictKind};
 
@@ -51,6 +52,8 @@ pub struct Summary {
     pub traffic: Traffic,
     /// What failed, told apart.
     pub failures: Failures,
+    /// Why it failed: diagnosed causes, the most costly first.
+    pub findings: Vec<Finding>,
     /// What the cluster did.
     pub rollout: Rollout,
     /// The steps of the change that were begun.
@@ -150,6 +153,7 @@ impl Summary {
             objectives: Objective::all(course),
             traffic: Traffic::of(course),
             failures: Failures::of(course),
+            findings: findings::find(course),
             rollout: Rollout::of(course),
             steps: Step::all(course),
             timeline: Timeline::of(course),
