@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::breakdown::Breakdown;
 use super::event::{Event, RunStarted, StepEnded, WatchState, What};
+use super::judge::early::{self, Lacking};
+use super::judge::hearing::Hearing;
 use super::judge::{self, Plan, Standing};
 use super::rollout::{Phase, Rollout, Stuck};
 use super::scenario::{Step, Wait};
@@ -81,6 +83,7 @@ pub struct Course {
     /// The traffic as seen.
     pub tally: Tally,
     breakdown: Breakdown,
+    hearing: Option<Hearing>,
     failures: VecDeque<Failure>,
     failures_unlisted: u64,
     steps: BTreeMap<usize, (At, Option<At>)>,
@@ -113,6 +116,7 @@ impl Course {
             rollout: Rollout::default(),
             tally: Tally::default(),
             breakdown: Breakdown::default(),
+            hearing: None,
             failures: VecDeque::new(),
             failures_unlisted: 0,
             steps: BTreeMap::new(),
@@ -145,6 +149,10 @@ impl Course {
                 for lane in &plan.lanes {
                     self.tally.lane(lane.name.clone(), lane.thresholds.clone(), lane.rate);
                 }
+                let hearing = early::hearing(&self.head.scenario, plan);
+                let slow = Lacking::of(hearing.panel()).and_then(|l| l.too_long(hearing.rate(), self.head.scenario.soak));
+                slow.into_iter().for_each(|text| keep(&mut self.notices, (at, text)));
+                self.hearing = Some(hearing);
                 self.traffic = Some(TrafficPlan::clone(plan));
                 commands.push(Command::StartTraffic);
             }
@@ -162,6 +170,9 @@ impl Course {
                 self.tally.slice(slice);
                 let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
                 self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
+                if let Some(hearing) = &mut self.hearing {
+                    hearing.slice(slice, &self.rollout);
+                }
             }
             What::Gap(gap) => self.tally.gap(gap),
             What::Failure(failure) => {
@@ -328,6 +339,7 @@ impl Course {
                 if self.changed.is_none() {
                     self.changed = Some(self.now);
                     self.tally.measure_from(self.now);
+                    self.hearing.iter_mut().for_each(Hearing::begin);
                 }
                 self.step_runs = true;
                 commands.push(Command::RunStep(self.next_step));
@@ -347,9 +359,16 @@ impl Course {
     }
 
     fn while_soaking(&mut self) {
-        if !self.leaves_early() && self.lasted(self.entered, self.head.scenario.soak) {
+        if !self.leaves_early() && self.lasted(self.entered, self.head.scenario.soak) && !self.is_worth_waiting() {
             self.drain();
         }
+    }
+
+    /// A PASS is not certified yet, and there is time for the requests that it lacks.
+    fn is_worth_waiting(&self) -> bool {
+        let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
+        let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
+        lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate)
     }
 
     fn drain(&mut self) {
@@ -471,6 +490,11 @@ impl Course {
     /// How each objective stands now.
     pub fn standings(&self) -> Vec<Standing> {
         judge::standings(&self.head.scenario.then, &self.tally, &self.plan(), self.now)
+    }
+
+    /// The judge's panel, once the traffic is planned.
+    pub fn panel(&self) -> Option<&judge::panel::Panel> {
+        self.hearing.as_ref().map(Hearing::panel)
     }
 
     /// The revision of a pod, by its name.

@@ -50,6 +50,9 @@ pub struct Scenario {
     /// How long the run goes on after a breach, to see its cause whole.
     #[serde(with = "human", default = "default_aftermath")]
     pub aftermath: Duration,
+    /// How early the statistics may speak.
+    #[serde(default)]
+    pub judge: Judge,
     /// What a breach does to the workload.
     #[serde(default)]
     pub guard: Guard,
@@ -117,6 +120,39 @@ pub struct Traffic {
     pub connect_timeout: Duration,
     /// Ways of sending.
     pub lanes: BTreeMap<Name, Lane>,
+}
+
+/// How early the statistics may speak. Objectives say what must hold at the end; this says what a healthy rollout may do on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judge {
+    /// A healthy rollout may fail this long completely at once, say when pods end, without being stopped for it. A quarter of the error
+    /// budget of a rollout of two minutes when it is left out: 300 ms at 99 %, 30 ms at 99.9 %.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "human::optional")]
+    pub burst_tolerance: Option<Duration>,
+    /// What it means when the new version fails more than the old one does at the same time, be it within the objectives.
+    #[serde(default)]
+    pub compare_errors: Compare,
+    /// What it means when the new version is slower than the old one was and is, be it within the objectives.
+    #[serde(default = "default_compare_latency")]
+    pub compare_latency: Compare,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self { burst_tolerance: None, compare_errors: Compare::Breach, compare_latency: default_compare_latency() }
+    }
+}
+
+/// What a difference between the versions means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compare {
+    /// The rollout is a breach.
+    #[default]
+    Breach,
+    /// Nothing.
+    Ignore,
 }
 
 /// One step of the change.
@@ -214,6 +250,10 @@ pub struct Expectation {
     pub findings: Vec<String>,
 }
 
+/// With one or two pods of a version, a slow node looks like a slow version.
+const fn default_compare_latency() -> Compare {
+    Compare::Ignore
+}
 fn default_namespace() -> String {
     "default".into()
 }
@@ -263,6 +303,24 @@ pub mod human {
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(d)?;
         humantime::parse_duration(&text).map_err(|_| D::Error::custom(format!("`{text}` is no duration, as in `1m30s` or `250ms`")))
+    }
+
+    /// The same for what may be left out.
+    pub mod optional {
+        use super::{Deserializer, Duration, Serializer};
+
+        /// Writes `1m 30s`.
+        pub fn serialize<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+            match d {
+                Some(d) => super::serialize(d, s),
+                None => s.serialize_none(),
+            }
+        }
+
+        /// Reads `1m30s`.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+            super::deserialize(d).map(Some)
+        }
     }
 }
 
