@@ -182,7 +182,7 @@ fn a_broken_version_is_a_breach_long_before_the_budget_is_spent() {
         let parts = vec![part("o1", 7, 0), part("n1", 0, 3)];
         run.say(What::Slice(crate::domain::slice::Slice { parts, ..slice("fresh", run.tenths, 10, 0, 0) }));
     }
-    assert_eq!(run.verdict(), (VerdictKind::Breach, vec!["availability"]));
+    assert_eq!(run.verdict(), (VerdictKind::Breach, vec!["availability.new"]));
     let message = &run.course.verdict().unwrap().reasons[0].message;
     assert!(
         message.starts_with("the new version (new) failed 15 of 15 requests, too many for availability >= 99% (evidence "),

@@ -78,26 +78,27 @@ fn reason(panel: &Panel, alarm: Alarm, objectives: &[Objective], new: Option<&st
     let who = new.map_or_else(|| "the new version".to_owned(), |hash| format!("the new version ({hash})"));
     let (bad, trials) = (count(bad), count(trials));
     let says = |o: Option<&Objective>| o.map(ToString::to_string).unwrap_or_default();
-    let code = latency.map_or_else(|| "latency".to_owned(), |o| o.goal.metric());
-    let (code, what) = match alarm {
-        Alarm::AvailabilityAll => {
-            ("availability".to_owned(), format!("{bad} of {trials} requests failed, too many too soon for {}", says(availability)))
-        }
-        Alarm::AvailabilityNew => {
-            ("availability".to_owned(), format!("{who} failed {bad} of {trials} requests, too many for {}", says(availability)))
-        }
-        Alarm::LatencyAll => (code, format!("{bad} of {trials} requests were too slow, too many too soon for {}", says(latency))),
-        Alarm::LatencyNew => (code, format!("{bad} of {trials} answers of {who} were too slow for {}", says(latency))),
-        Alarm::CompareErrors => {
-            let text = format!("{who} made {bad} of {trials} failures while both versions served, more than its share");
-            (alarm.label().to_owned(), text)
-        }
+    let what = match alarm {
+        Alarm::AvailabilityAll => format!("{bad} of {trials} requests failed, too many too soon for {}", says(availability)),
+        Alarm::AvailabilityNew => format!("{who} failed {bad} of {trials} requests, too many for {}", says(availability)),
+        Alarm::LatencyAll => format!("{bad} of {trials} requests were too slow, too many too soon for {}", says(latency)),
+        Alarm::LatencyNew => format!("{bad} of {trials} answers of {who} were too slow for {}", says(latency)),
+        Alarm::CompareErrors => format!("{who} made {bad} of {trials} failures while both versions served, more than its share"),
         Alarm::CompareLatency => {
-            let text = format!("{who} gave {bad} of {trials} slow answers while both versions served, more than its share");
-            (alarm.label().to_owned(), text)
+            format!("{who} gave {bad} of {trials} slow answers while both versions served, more than its share")
         }
     };
-    Reason::new(code, format!("{what} ({})", odds(panel, alarm)))
+    Reason::new(code(alarm, latency), format!("{what} ({})", odds(panel, alarm)))
+}
+
+/// The objective's word and whom the monitor heard: `availability.new`, `p99.all`; of comparisons their own.
+fn code(alarm: Alarm, latency: Option<&Objective>) -> String {
+    let of_latency = |who: &str| format!("{}.{who}", latency.map_or_else(|| "latency".to_owned(), |o| o.goal.metric()));
+    match alarm {
+        Alarm::LatencyAll => of_latency("all"),
+        Alarm::LatencyNew => of_latency("new"),
+        Alarm::AvailabilityAll | Alarm::AvailabilityNew | Alarm::CompareErrors | Alarm::CompareLatency => alarm.label().to_owned(),
+    }
 }
 
 /// How strong the evidence is, and how strong it had to be.

@@ -92,7 +92,7 @@ impl Expected {
         if came.verdict != Some(expectation.verdict) {
             missing.push(format!("verdict {}", expectation.verdict));
         }
-        let absent = expectation.because.iter().filter(|code| came.reasons.iter().all(|r| r.code != **code));
+        let absent = expectation.because.iter().filter(|code| !came.reasons.iter().any(|r| r.is(code)));
         missing.extend(absent.map(|code| format!("reason {code}")));
         missing.extend(expectation.findings.iter().map(|code| format!("finding {code}")));
         let clean_all = |list: &[String]| list.iter().map(|s| clean(s)).collect();
