@@ -121,7 +121,7 @@ impl Executor {
                     headers: traffic.headers.clone(),
                     ..RequestPlan::default()
                 },
-                expect: Expect { max_body, ..Expect::default() },
+                expect: Expect { max_body, pod_headers: traffic.pod_headers.clone(), ..Expect::default() },
                 timeout,
                 connect_timeout: traffic.connect_timeout,
                 thresholds: self.thresholds(name),

@@ -15,7 +15,7 @@ pub use parse::{ScenarioError, parse};
 
 use super::objective::Objective;
 use super::rollout::guard::Guard;
-use super::traffic::Name;
+use super::traffic::{Expect, Name};
 use super::verdict::VerdictKind;
 
 /// A whole scenario file. Unknown fields are errors.
@@ -112,6 +112,9 @@ pub struct Traffic {
     /// Added to each request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Response headers that name the pod that answered, the first present wins. With none, no answer is put down to a version.
+    #[serde(default = "default_pod_headers")]
+    pub pod_headers: Vec<String>,
     /// From the intended start to the last byte.
     #[serde(with = "human", default = "default_timeout")]
     pub timeout: Duration,
@@ -277,6 +280,9 @@ const fn default_ready_within() -> Duration {
 }
 const fn default_baseline() -> Duration {
     Duration::from_secs(3)
+}
+fn default_pod_headers() -> Vec<String> {
+    Expect::default().pod_headers
 }
 const fn default_timeout() -> Duration {
     Duration::from_secs(2)
