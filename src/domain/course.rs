@@ -12,6 +12,7 @@ use super::event::{Event, RunStarted, StepEnded, WatchState, What};
 use super::judge::early::{self, Lacking};
 use super::judge::hearing::Hearing;
 use super::judge::{self, Plan, Standing};
+use super::outcome::Blame;
 use super::rollout::{Phase, Rollout, Stuck};
 use super::scenario::{Step, Wait};
 use super::slice::Failure;
@@ -86,6 +87,7 @@ pub struct Course {
     hearing: Option<Hearing>,
     failures: VecDeque<Failure>,
     failures_unlisted: u64,
+    failures_aside: VecDeque<Failure>,
     steps: BTreeMap<usize, (At, Option<At>)>,
     kube: VecDeque<(At, super::rollout::state::KubeEvent)>,
     notices: VecDeque<(At, String)>,
@@ -119,6 +121,7 @@ impl Course {
             hearing: None,
             failures: VecDeque::new(),
             failures_unlisted: 0,
+            failures_aside: VecDeque::new(),
             steps: BTreeMap::new(),
             kube: VecDeque::new(),
             notices: VecDeque::new(),
@@ -147,7 +150,11 @@ impl Course {
         match &event.what {
             What::TargetReady(plan) => {
                 for lane in &plan.lanes {
-                    self.tally.lane(lane.name.clone(), lane.thresholds.clone(), lane.rate);
+                    if lane.asks_pods() {
+                        self.tally.lane_aside(lane.name.clone(), lane.rate);
+                    } else {
+                        self.tally.lane(lane.name.clone(), lane.thresholds.clone(), lane.rate);
+                    }
                 }
                 let hearing = early::hearing(&self.head.scenario, plan);
                 let slow = Lacking::of(hearing.panel()).and_then(|l| l.too_long(hearing.rate(), self.head.scenario.soak));
@@ -168,13 +175,20 @@ impl Course {
             What::StepEnded(ended) => self.step_ended(ended, at),
             What::Slice(slice) => {
                 self.tally.slice(slice);
-                let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
-                self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
                 if let Some(hearing) = &mut self.hearing {
                     hearing.slice(slice, &self.rollout);
                 }
+                if !self.tally.is_aside(&slice.lane) {
+                    let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
+                    self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
+                }
             }
             What::Gap(gap) => self.tally.gap(gap),
+            What::Failure(failure) if self.tally.is_aside(&failure.lane) => {
+                if self.failures_aside.len() < MAX_FAILURES && failure.outcome.blame() == Blame::Target {
+                    self.failures_aside.push_back(failure.clone());
+                }
+            }
             What::Failure(failure) => {
                 if self.failures.len() < MAX_FAILURES {
                     self.failures.push_back(failure.clone());
@@ -470,6 +484,16 @@ impl Course {
     /// Failures in the order they became known, and how many more there were.
     pub fn failures(&self) -> (impl Iterator<Item = &Failure>, u64) {
         (self.failures.iter(), self.failures_unlisted)
+    }
+
+    /// What failed on lanes that count in no objective, and the target is to blame for; the first few thousand.
+    pub fn failures_aside(&self) -> impl Iterator<Item = &Failure> {
+        self.failures_aside.iter()
+    }
+
+    /// Which phase of the rollout a moment fell into.
+    pub fn phase_at(&self, at: At) -> Phase {
+        self.phases.iter().rev().find(|(from, _)| *from <= at).map_or(Phase::Baseline, |(_, phase)| *phase)
     }
 
     /// When each step began and ended.

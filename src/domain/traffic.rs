@@ -46,8 +46,8 @@ pub struct LanePlan {
 }
 
 impl LanePlan {
-    /// It asks pods at their own addresses, past the entry that users take: it tells who failed, and counts in no objective.
-    pub fn is_diagnostic(&self) -> bool {
+    /// Its requests go to each pod's own address: it shows who failed, and counts in no objective.
+    pub fn asks_pods(&self) -> bool {
         self.request.connect_to.as_deref() == Some(PODS)
     }
 }

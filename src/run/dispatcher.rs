@@ -18,6 +18,7 @@ use crate::domain::event::{Event, FORMAT, RunStarted, What};
 use crate::domain::scenario::Scenario;
 use crate::domain::slice::LoadEvent;
 use crate::domain::summary::Summary;
+use crate::domain::traffic::PodTarget;
 use crate::load::Driver;
 use crate::report::Reporter;
 
@@ -86,6 +87,7 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
         load,
         tasks: JoinSet::new(),
         driver: None,
+        targets: Vec::new(),
         recorder: options.recorder,
         reporters: options.reporters,
         finished: false,
@@ -110,6 +112,8 @@ struct Run {
     load: mpsc::Sender<LoadEvent>,
     tasks: JoinSet<()>,
     driver: Option<Driver>,
+    /// The pods that lanes of their own were told of.
+    targets: Vec<PodTarget>,
     recorder: Option<Recorder>,
     reporters: Vec<Box<dyn Reporter>>,
     finished: bool,
@@ -144,6 +148,9 @@ impl Run {
         let before = self.course.verdict().is_some();
         let event = Event { at: self.clock.now(), what };
         let commands = self.take(&event);
+        if matches!(event.what, What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) | What::EndpointSliceGone(_)) {
+            self.aim();
+        }
         if let Some(verdict) = self.course.verdict().filter(|_| !before).cloned() {
             self.take(&Event { at: event.at, what: What::Decided(verdict) });
         }
@@ -184,12 +191,27 @@ impl Run {
         let what = match Driver::start(&plan, self.clock, self.load.clone()) {
             Ok(driver) => {
                 self.driver = Some(driver);
+                self.aim();
                 What::TrafficStarted
             }
             Err(error) => What::TargetUnready(format!("could not start the traffic: {error}")),
         };
         let commands = self.happened(what);
         self.obey(commands);
+    }
+
+    /// Tells lanes that ask pods which pods there are.
+    fn aim(&mut self) {
+        let (Some(driver), Some(plan)) = (&self.driver, self.course.traffic()) else { return };
+        let targets = self.course.rollout.targets();
+        if targets == self.targets {
+            return;
+        }
+        for lane in plan.lanes.iter().filter(|lane| lane.asks_pods()) {
+            // The driver knows every lane of the plan that it was started with.
+            let _ = driver.set_targets(&lane.name, targets.clone());
+        }
+        self.targets = targets;
     }
 
     /// No more slots; the traffic has stopped when all outcomes are in, or, for who called the run off, a moment later.

@@ -62,7 +62,7 @@ pub fn hearing(scenario: &Scenario, plan: &TrafficPlan) -> Hearing {
         Goal::Latency { limit, .. } => Some(limit),
         Goal::Availability(_) | Goal::LongestOutage(_) | Goal::DeployedWithin(_) => None,
     });
-    Hearing::new(settings(scenario), plan.lanes.iter().filter(|lane| !lane.is_diagnostic()), limit)
+    Hearing::new(settings(scenario), plan.lanes.iter().filter(|lane| !lane.asks_pods()), limit)
 }
 
 /// Why the run is a breach, for each alarm that was raised, the first one first.

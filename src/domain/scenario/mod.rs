@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use lane::{Lane, LaneMode, Leg};
+pub use lane::{Entry, Lane, LaneMode, Leg};
 pub use overlay::merge_by_name;
 pub use parse::{ScenarioError, parse};
 

@@ -34,6 +34,9 @@ pub struct Traffic {
     pub baseline: Figures,
     /// Each lane by itself.
     pub lanes: Vec<Lane>,
+    /// Lanes that ask each pod at its own address: they show who failed, and count in no objective and in no other figure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<Lane>,
     /// From the change on, by the revision of the pod that answered; who did not say which pod it was is `unknown`.
     pub revisions: Vec<RevisionTraffic>,
     /// From the change on, by the pod that answered; at most 200, those with most failures first.
@@ -200,6 +203,7 @@ impl Traffic {
             measured: Figures::of(&measured),
             baseline: Figures::of(&tally.baseline()),
             lanes: Lane::all(course),
+            aside: Lane::aside(course),
             revisions: revisions(course, &measured),
             pods: pods(course, &measured),
         }
@@ -212,8 +216,16 @@ impl Traffic {
 }
 
 impl Lane {
-    /// All lanes, by name.
+    /// All lanes that count, by name.
     pub fn all(course: &Course) -> Vec<Self> {
+        Self::of(course, course.tally.lanes())
+    }
+
+    fn aside(course: &Course) -> Vec<Self> {
+        Self::of(course, course.tally.aside())
+    }
+
+    fn of(course: &Course, lanes: &BTreeMap<Name, LaneTally>) -> Vec<Self> {
         let plan = |name: &str| course.traffic().and_then(|t| t.lanes.iter().find(|l| &*l.name == name));
         let lane = |(name, tally): (&Name, &LaneTally)| Self {
             lane: clean(name),
@@ -222,7 +234,7 @@ impl Lane {
             measured: Figures::of(&tally.measured),
             baseline: Figures::of(&tally.baseline),
         };
-        course.tally.lanes().iter().map(lane).collect()
+        lanes.iter().map(lane).collect()
     }
 }
 
