@@ -5,6 +5,7 @@ mod library;
 mod load;
 mod manifests;
 mod output;
+mod outs;
 mod probe;
 mod run;
 mod sandbox;
