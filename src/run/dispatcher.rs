@@ -143,15 +143,15 @@ impl Run {
         Ok(())
     }
 
-    /// Stamps, records, folds and shows one event.
+    /// Stamps, records, folds and shows one event; and the verdict, when that is new or has found further reasons.
     fn happened(&mut self, what: What) -> Vec<Command> {
-        let before = self.course.verdict().is_some();
+        let before = self.course.verdict().cloned();
         let event = Event { at: self.clock.now(), what };
         let commands = self.take(&event);
         if matches!(event.what, What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) | What::EndpointSliceGone(_)) {
             self.aim();
         }
-        if let Some(verdict) = self.course.verdict().filter(|_| !before).cloned() {
+        if let Some(verdict) = self.course.verdict().filter(|now| before.as_ref() != Some(*now)).cloned() {
             self.take(&Event { at: event.at, what: What::Decided(verdict) });
         }
         commands
