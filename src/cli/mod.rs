@@ -7,6 +7,7 @@ mod manifests;
 mod output;
 mod outs;
 mod probe;
+mod request;
 mod run;
 mod sandbox;
 

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use super::args::{Format, RunArgs};
 use super::output::{complain, print, say};
 use super::outs::Outs;
-use super::{library, manifests, sandbox};
+use super::{library, manifests, request, sandbox};
 use crate::cluster::chain;
 use crate::cluster::connect::{Choice, Connection, configure, connect};
 use crate::domain::course::Course;
 use crate::domain::scenario::{self, Scenario, Step};
 use crate::domain::summary::Summary;
+use crate::domain::traffic::RequestPlan;
 use crate::domain::words::nearest;
 use crate::exit::Exit;
 use crate::report::look::Look;
@@ -52,6 +53,7 @@ struct Plan {
     scenario: Scenario,
     given: Vec<serde_json::Value>,
     applies: Vec<(usize, Vec<serde_json::Value>)>,
+    request: RequestPlan,
     choice: Option<Choice>,
     images: Images,
     outs: Outs,
@@ -75,13 +77,14 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
             applies.push((index, manifests::read(paths, &base).map_err(|e| usage(chain(&e)))?));
         }
     }
+    let request = request::prepared(&scenario.traffic, &base).map_err(usage)?;
     let choice = choose(args);
     if choice.is_some() && !args.image.is_empty() {
         return Err(usage("--image is for the sandbox; a real cluster pulls its images itself".into()));
     }
     let images = sandbox::images(&args.image).map_err(usage)?;
     let outs = Outs::parse(&args.out).map_err(usage)?;
-    Ok(Plan { scenario, given, applies, choice, images, outs })
+    Ok(Plan { scenario, given, applies, request, choice, images, outs })
 }
 
 /// A scenario by name, or by file; relative paths in it start at its folder.
@@ -131,6 +134,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
     let options = Options {
         scenario: plan.scenario,
         connection,
+        request: plan.request,
         given: plan.given,
         applies: plan.applies,
         seed,

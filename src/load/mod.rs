@@ -59,7 +59,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::expect::AssertionError;
 pub use self::once::{OnceError, OncePhases, OnceReport, Protocol, once};
-pub use self::plan::{LaneError, RATE_CEILING, Unfit};
+pub use self::plan::{LaneError, RATE_CEILING, Unfit, check};
 pub use self::tls::{TlsError, TlsFacts};
 use self::{
     control::{Control, Followed},

@@ -65,6 +65,7 @@ impl Request {
         // Answers are never decompressed: what is looked for in a body is looked for in what was sent.
         set("accept-encoding", "identity")?;
         for (name, value) in &plan.headers {
+            let value = value.expose();
             let host = name.eq_ignore_ascii_case("host");
             if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) || host && !is_host(value) {
                 return Err(Unfit::Header(name.clone()));
@@ -161,6 +162,7 @@ fn parse_method(method: &str) -> Result<Method, Unfit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::secret::Secret;
 
     const AGENT: &str =
         concat!("user-agent: verifier/", env!("CARGO_PKG_VERSION"), " (+run r1)\r\naccept: */*\r\naccept-encoding: identity\r\n");
@@ -179,7 +181,7 @@ mod tests {
             format!("GET /a?b=c HTTP/1.1\r\nhost: shop.example:81\r\n{AGENT}x-verifier-run: r1\r\nconnection: close\r\n\r\n");
         assert_eq!(text(&plan("http://shop.example:81/a?b=c"), Mode::Fresh), fresh);
         let mut post = RequestPlan { method: "POST".into(), ..plan("http://shop.example") };
-        post.headers = [("Host".to_owned(), "other:8".to_owned()), ("content-type".to_owned(), "a/b".to_owned())].into();
+        post.headers = [("Host".to_owned(), Secret::new("other:8")), ("content-type".to_owned(), Secret::new("a/b"))].into();
         let head = format!("POST / HTTP/1.1\r\n{AGENT}host: other:8\r\ncontent-type: a/b\r\nx-verifier-run: r1\r\n");
         let kept = Mode::Kept { connections: 3 };
         assert_eq!(text(&post, kept), format!("{head}content-length: 0\r\n\r\n"));
@@ -224,7 +226,7 @@ mod tests {
         assert_eq!(refused(&|p| p.body = "x".into()), "a request with a body needs a method that has one, not GET");
         let post = |size: usize| move |p: &mut RequestPlan| (p.method, p.body) = ("POST".into(), "x".repeat(size));
         assert_eq!(refused(&post(1_048_577)), "the request's body must be between 0 and 1048576");
-        let header = |name: &str, value: &str| refused(&|p| p.headers = [(name.to_owned(), value.to_owned())].into());
+        let header = |name: &str, value: &str| refused(&|p| p.headers = [(name.to_owned(), Secret::new(value))].into());
         for (name, value) in [
             ("TE", "x"),
             ("Transfer-Encoding", "chunked"),

@@ -19,6 +19,7 @@ use crate::domain::scenario::Scenario;
 use crate::domain::slice::LoadEvent;
 use crate::domain::summary::Summary;
 use crate::domain::traffic::PodTarget;
+use crate::domain::traffic::RequestPlan;
 use crate::load::Driver;
 use crate::report::Reporter;
 
@@ -39,6 +40,8 @@ pub struct Options {
     pub scenario: Scenario,
     /// Where.
     pub connection: Connection,
+    /// What is asked, but for the URL: secrets and certificates in hand.
+    pub request: RequestPlan,
     /// Manifests of `given`, overlaid.
     pub given: Vec<Value>,
     /// Manifests of each `apply` step, by step.
@@ -70,6 +73,7 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
     let executor = Executor {
         connection: options.connection,
         scenario: options.scenario,
+        request: options.request,
         given: options.given,
         applies: options.applies,
         clock,

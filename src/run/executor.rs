@@ -30,6 +30,8 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Executor {
     pub(super) connection: Connection,
     pub(super) scenario: Scenario,
+    /// What is asked, but for the URL: secrets and certificates in hand.
+    pub(super) request: RequestPlan,
     /// Manifests of `given`, overlaid, and of each `apply` step, by step.
     pub(super) given: Vec<Value>,
     pub(super) applies: Vec<(usize, Vec<Value>)>,
@@ -128,8 +130,8 @@ impl Executor {
                 rate: lane.rate,
                 max_in_flight: in_flight(schedule.peak(lane.rate), lasts),
                 schedule,
-                request: RequestPlan { url, connect_to, headers: traffic.headers.clone(), ..RequestPlan::default() },
-                expect: Expect { max_body, pod_headers: traffic.pod_headers.clone(), ..Expect::default() },
+                request: RequestPlan { url, connect_to, ..self.request.clone() },
+                expect: Expect { max_body, pod_headers: traffic.pod_headers.clone(), ..traffic.expect.expect() },
                 timeout,
                 connect_timeout: traffic.connect_timeout,
                 thresholds: self.thresholds(name),

@@ -3,6 +3,7 @@
 mod lane;
 mod overlay;
 mod parse;
+mod request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use lane::{Entry, Lane, LaneMode, Leg};
 pub use overlay::merge_by_name;
 pub use parse::{ScenarioError, parse};
+pub use request::{Assertions, Header, Kept, StatusRange, Tls};
 
 use super::objective::Objective;
 use super::rollout::guard::Guard;
@@ -109,9 +111,21 @@ pub struct Traffic {
     /// A whole URL instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// `GET` unless said otherwise: one that changes something must be named.
+    #[serde(default = "default_method")]
+    pub method: String,
+    /// Sent with a method that has a body.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
     /// Added to each request.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Header>,
+    /// What a good answer looks like.
+    #[serde(default)]
+    pub expect: Assertions,
+    /// For `https://`.
+    #[serde(default, skip_serializing_if = "Tls::is_default")]
+    pub tls: Tls,
     /// Response headers that name the pod that answered, the first present wins. With none, no answer is put down to a version.
     #[serde(default = "default_pod_headers")]
     pub pod_headers: Vec<String>,
@@ -280,6 +294,9 @@ const fn default_ready_within() -> Duration {
 }
 const fn default_baseline() -> Duration {
     Duration::from_secs(3)
+}
+fn default_method() -> String {
+    "GET".into()
 }
 fn default_pod_headers() -> Vec<String> {
     Expect::default().pod_headers
