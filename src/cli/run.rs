@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::args::{Format, RunArgs};
+use super::attached::Attached;
 use super::output::{complain, print, say};
 use super::{library, manifests, sandbox};
 use crate::cluster::chain;
@@ -19,8 +20,6 @@ use crate::report::look::Look;
 use crate::report::text::File;
 use crate::report::{self, Output, Reporter};
 use crate::run::{Options, Recorder, dispatch};
-use crate::sandbox::Sandbox;
-use crate::sandbox::wire::node::Images;
 
 /// An error message and the exit code that goes with it.
 struct Stop(String, Exit);
@@ -52,7 +51,6 @@ struct Plan {
     given: Vec<serde_json::Value>,
     applies: Vec<(usize, Vec<serde_json::Value>)>,
     choice: Option<Choice>,
-    images: Images,
     json: Vec<PathBuf>,
 }
 
@@ -78,9 +76,9 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
     if choice.is_some() && !args.image.is_empty() {
         return Err(usage("--image is for the sandbox; a real cluster pulls its images itself".into()));
     }
-    let images = sandbox::images(&args.image).map_err(usage)?;
+    sandbox::images(&args.image).map_err(usage)?;
     let json = args.out.iter().map(|o| json_file(o)).collect::<Result<_, _>>().map_err(usage)?;
-    Ok(Plan { scenario, given, applies, choice, images, json })
+    Ok(Plan { scenario, given, applies, choice, json })
 }
 
 /// A scenario by name, or by file; relative paths in it start at its folder.
@@ -155,7 +153,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
 }
 
 /// The cluster that was chosen, or a sandbox that ends with the run.
-async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Sandbox>, Connection), Stop> {
+async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Attached>, Connection), Stop> {
     let unreachable = |message: String| Stop(message, Exit::Unreachable);
     if let Some(choice) = &plan.choice {
         let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
@@ -164,9 +162,9 @@ async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Sandbox>
         return Ok((None, connection));
     }
     say("no cluster was named: using the embedded sandbox");
-    let options = sandbox::options(plan.images.clone(), plan.scenario.sandbox.ingress_lag, seed);
-    let sandbox = Sandbox::start(options).await.map_err(|e| unreachable(chain(&e)))?;
-    let connection = connect(sandbox.config().map_err(|e| unreachable(chain(&e)))?, "sandbox".into());
+    let started = Attached::start(&args.image, plan.scenario.sandbox.ingress_lag, seed).await;
+    let (sandbox, config) = started.map_err(|e| unreachable(chain(&e)))?;
+    let connection = connect(config, "sandbox".into());
     Ok((Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?))
 }
 
