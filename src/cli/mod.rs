@@ -1,6 +1,7 @@
 //! The command line: what was typed (`args`), what is needed (the commands), and the exit code.
 
 mod args;
+mod attached;
 mod library;
 mod load;
 mod manifests;

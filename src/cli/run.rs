@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::args::{Format, RunArgs};
+use super::attached::Attached;
 use super::output::{complain, print, say};
 use super::outs::Outs;
 use super::{library, manifests, request, sandbox};
@@ -21,8 +22,6 @@ use crate::report::look::Look;
 use crate::report::text::File;
 use crate::report::{self, Output, Reporter};
 use crate::run::{Options, Recorder, dispatch};
-use crate::sandbox::Sandbox;
-use crate::sandbox::wire::node::Images;
 
 /// An error message and the exit code that goes with it.
 struct Stop(String, Exit);
@@ -55,7 +54,6 @@ struct Plan {
     applies: Vec<(usize, Vec<serde_json::Value>)>,
     request: RequestPlan,
     choice: Option<Choice>,
-    images: Images,
     outs: Outs,
 }
 
@@ -82,9 +80,9 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
     if choice.is_some() && !args.image.is_empty() {
         return Err(usage("--image is for the sandbox; a real cluster pulls its images itself".into()));
     }
-    let images = sandbox::images(&args.image).map_err(usage)?;
+    sandbox::images(&args.image).map_err(usage)?;
     let outs = Outs::parse(&args.out).map_err(usage)?;
-    Ok(Plan { scenario, given, applies, request, choice, images, outs })
+    Ok(Plan { scenario, given, applies, request, choice, outs })
 }
 
 /// A scenario by name, or by file; relative paths in it start at its folder.
@@ -153,7 +151,7 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
 }
 
 /// The cluster that was chosen, or a sandbox that ends with the run.
-async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Sandbox>, Connection), Stop> {
+async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Attached>, Connection), Stop> {
     let unreachable = |message: String| Stop(message, Exit::Unreachable);
     if let Some(choice) = &plan.choice {
         let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
@@ -162,9 +160,9 @@ async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Sandbox>
         return Ok((None, connection));
     }
     say("no cluster was named: using the embedded sandbox");
-    let options = sandbox::options(plan.images.clone(), plan.scenario.sandbox.ingress_lag, seed);
-    let sandbox = Sandbox::start(options).await.map_err(|e| unreachable(chain(&e)))?;
-    let connection = connect(sandbox.config().map_err(|e| unreachable(chain(&e)))?, "sandbox".into());
+    let started = Attached::start(&args.image, plan.scenario.sandbox.ingress_lag, seed).await;
+    let (sandbox, config) = started.map_err(|e| unreachable(chain(&e)))?;
+    let connection = connect(config, "sandbox".into());
     Ok((Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?))
 }
 
