@@ -15,6 +15,7 @@ pub mod objective;
 pub mod outcome;
 pub mod pacing;
 pub mod propagation;
+pub mod recording;
 pub mod rollout;
 pub mod scenario;
 pub mod secret;

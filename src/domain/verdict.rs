@@ -56,7 +56,7 @@ pub struct Verdict {
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
-    /// A stable word: `availability`, `p99`, `longest_outage`, `deployed_within`, `stuck`, `baseline`, `validity`, `deadline`, …
+    /// A stable word: `availability`, `p99`, `longest_outage`, `deployed_within`, `stuck`, `baseline`, `validity`, `deadline`, `interrupted`, …
     pub code: String,
     /// A sentence with its figures.
     pub message: String,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::human;
 use crate::domain::traffic::{Arrivals, LanePlan, Mode, Schedule, Stage};
@@ -20,6 +20,7 @@ const MAX_LEGS: usize = 100;
 #[serde(deny_unknown_fields)]
 pub struct Lane {
     /// Slots a second, at the start; with `users`, the most there may be.
+    #[serde(deserialize_with = "to_a_millionth")]
     pub rate: f64,
     /// By the lane's name when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +62,13 @@ pub struct Leg {
     #[serde(default, with = "human")]
     pub over: Duration,
     /// To so many slots a second.
+    #[serde(deserialize_with = "to_a_millionth")]
     pub rate: f64,
+}
+
+/// A rate of a few digits is the same number after it was written and read again, as a recording is; one of seventeen need not be.
+fn to_a_millionth<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    f64::deserialize(d).map(|rate| (rate * 1e6).round() / 1e6)
 }
 
 /// What happens to connections.
