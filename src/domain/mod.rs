@@ -2,6 +2,7 @@
 
 pub mod attribution;
 pub mod breakdown;
+pub mod compare;
 pub mod course;
 pub mod display;
 pub mod event;
