@@ -19,6 +19,14 @@ pub fn percent(share: Ppm) -> String {
     format!("{whole}.{} %", digits.trim_end_matches('0'))
 }
 
+/// Percentage points of so many parts per million: `8.61`, `-0.0125`.
+pub fn points(ppm: i64) -> String {
+    let (whole, rest) = (ppm.unsigned_abs() / 10_000, ppm.unsigned_abs() % 10_000);
+    let sign = if ppm < 0 { "-" } else { "" };
+    // Few are told to the last digit, many rounded towards none.
+    if ppm.unsigned_abs() < 1_000 { format!("{sign}{whole}.{rest:04}") } else { format!("{sign}{whole}.{:02}", rest / 100) }
+}
+
 /// `5.25 ms`, `1.23 s`, `2m 05s`, `1h 02m`: three significant digits, rounded down, so that what is below a limit is shown below it.
 pub fn span(span: Duration) -> String {
     let micros = micros(span);
@@ -97,6 +105,12 @@ mod tests {
             shown,
             ["100.00 %", "99.9999 %", "99.995 %", "99.95 %", "99.90 %", "99.89 %", "98.99 %", "99.00 %", "0.50 %", "0.00 %"]
         );
+    }
+
+    #[test]
+    fn points_keep_their_sign_and_small_ones_all_their_digits() {
+        let shown = [0, 125, -125, 999, 1_000, 86_120, -86_190, 1_000_000, -1_000_000].map(points);
+        assert_eq!(shown, ["0.0000", "0.0125", "-0.0125", "0.0999", "0.10", "8.61", "-8.61", "100.00", "-100.00"]);
     }
 
     #[test]

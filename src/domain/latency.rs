@@ -34,19 +34,15 @@ impl Latencies {
     /// The smallest bucket that at least `share` of all lie at or below (nearest rank). Nothing when there are none.
     pub fn quantile(&self, share: Ppm) -> Option<Duration> {
         let rank = (u128::from(self.count) * u128::from(share.0)).div_ceil(u128::from(Ppm::ONE)).max(1);
-        let mut seen = 0;
-        self.buckets.iter().find_map(|(micros, count)| {
-            seen += u128::from(*count);
-            (seen >= rank).then(|| Duration::from_micros(*micros))
-        })
+        self.ranked(u64::try_from(rank).ok()?).map(Duration::from_micros)
     }
 
-    /// The bucket in which the `rank`-th smallest lies, from 1. Nothing beyond the last.
-    pub fn ranked(&self, rank: u64) -> Option<Duration> {
+    /// The bucket in which the latency of this rank lies, the smallest having rank 1.
+    pub fn ranked(&self, rank: u64) -> Option<u64> {
         let mut seen = 0;
         self.buckets.iter().find_map(|(micros, count)| {
-            seen += count;
-            (seen >= rank).then(|| Duration::from_micros(*micros))
+            seen += *count;
+            (seen >= rank).then_some(*micros)
         })
     }
 

@@ -2,6 +2,7 @@
 
 pub mod attribution;
 pub mod breakdown;
+pub mod compare;
 pub mod course;
 pub mod display;
 pub mod event;
@@ -15,6 +16,7 @@ pub mod objective;
 pub mod outcome;
 pub mod pacing;
 pub mod propagation;
+pub mod recording;
 pub mod rollout;
 pub mod scenario;
 pub mod secret;

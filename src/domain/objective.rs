@@ -71,6 +71,16 @@ pub enum Goal {
     DeployedWithin(Duration),
 }
 
+impl Goal {
+    /// The latency limit, of a goal that has one.
+    pub const fn limit(&self) -> Option<Duration> {
+        match self {
+            Self::Latency { limit, .. } => Some(*limit),
+            Self::Availability(_) | Self::LongestOutage(_) | Self::DeployedWithin(_) => None,
+        }
+    }
+}
+
 /// The words an objective may begin with.
 pub const METRICS: [&str; 9] = ["availability", "p50", "p75", "p90", "p95", "p99", "p99.9", "longest_outage", "deployed_within"];
 

@@ -56,7 +56,8 @@ pub struct Verdict {
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
-    /// A stable word: `availability`, `p99`, `longest_outage`, `deployed_within`, `stuck`, `baseline`, `validity`, `sample`, `deadline`, …
+    /// A stable word: `availability`, `p99`, `longest_outage`, `deployed_within`, `stuck`, `baseline`, `validity`, `sample`, `deadline`,
+    /// `interrupted`, …
     /// What the statistics found before a budget was spent says of whom: `availability.new`, `p99.all`.
     pub code: String,
     /// A sentence with its figures.

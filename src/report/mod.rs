@@ -1,5 +1,6 @@
 //! What people see of a run while it goes on and at its end, and what programs read of it.
 
+pub mod compare;
 #[cfg(test)]
 mod golden;
 pub mod json;

@@ -14,10 +14,8 @@ use crate::cluster::connect::Connection;
 use crate::cluster::discover::{self, Entry};
 use crate::cluster::{ClusterError, act, chain, watch};
 use crate::domain::event::{StepEnded, What};
-use crate::domain::objective::Goal;
 use crate::domain::outcome::Outcome;
 use crate::domain::scenario::{Entry as LaneEntry, Scenario, Step};
-use crate::domain::time::micros;
 use crate::domain::traffic::{Expect, LanePlan, Mode, PODS, RequestPlan, TrafficPlan};
 use crate::load;
 
@@ -134,25 +132,11 @@ impl Executor {
                 expect: Expect { max_body, pod_headers: traffic.pod_headers.clone(), ..traffic.expect.expect() },
                 timeout,
                 connect_timeout: traffic.connect_timeout,
-                thresholds: self.thresholds(name),
+                thresholds: self.scenario.thresholds(name),
             })
         };
         let lanes = traffic.lanes.iter().map(lane).collect::<Result<_, String>>()?;
         Ok(TrafficPlan { lanes, seed: self.seed, run_id: self.run_id.clone() })
-    }
-
-    /// The latency limits of the objectives that are about this lane.
-    fn thresholds(&self, lane: &str) -> Vec<u64> {
-        let about = self.scenario.then.iter().filter(|o| o.lane.as_deref().is_none_or(|l| l == lane));
-        let mut limits: Vec<u64> = about
-            .filter_map(|o| match o.goal {
-                Goal::Latency { limit, .. } => Some(micros(limit)),
-                Goal::Availability(_) | Goal::LongestOutage(_) | Goal::DeployedWithin(_) => None,
-            })
-            .collect();
-        limits.sort_unstable();
-        limits.dedup();
-        limits
     }
 
     /// Carries out one step of the change.

@@ -66,6 +66,11 @@ impl Course {
         None
     }
 
+    /// No more events will ever come, though the course would go on. What is decided stands; of the rest nothing can be said any more.
+    pub fn cut_short(&mut self, why: &str) {
+        self.decide(VerdictKind::Inconclusive, vec![Reason::new("interrupted", why)]);
+    }
+
     /// The last word. A breach that was found stays; more reasons for it may have come in meanwhile.
     pub(super) fn conclude(&mut self) {
         let standings = self.standings();

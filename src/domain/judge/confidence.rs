@@ -108,7 +108,7 @@ pub fn availability(bad: u64, trials: u64) -> Option<(f64, f64)> {
 pub fn latency(latencies: &Latencies, share: Ppm) -> Option<(Duration, Duration)> {
     let n = latencies.count();
     let (low, high) = (n > 0).then(|| quantile_ranks(n, share.fraction(), SHOWN))?;
-    Some((latencies.ranked(low)?, latencies.ranked(high)?))
+    Some((Duration::from_micros(latencies.ranked(low)?), Duration::from_micros(latencies.ranked(high)?)))
 }
 
 /// In parts per million, rounded outwards.

@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 pub use lane::{Entry, Lane, LaneMode, Leg};
 pub use overlay::merge_by_name;
-pub use parse::{ScenarioError, parse};
+pub use parse::{ScenarioError, parse, rejudge};
 pub use request::{Assertions, Header, Kept, StatusRange, Tls};
 
 use super::objective::Objective;
 use super::rollout::guard::Guard;
-use super::traffic::{Expect, Name};
+use super::time::micros;
+use super::traffic::{Expect, Micros, Name};
 use super::verdict::VerdictKind;
 
 /// A whole scenario file. Unknown fields are errors.
@@ -64,6 +65,17 @@ pub struct Scenario {
     /// What this scenario must end in: the gate's proof that it can fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expectation>,
+}
+
+impl Scenario {
+    /// The latency limits of the objectives that are about this lane, in microseconds, ascending: what the driver counts by.
+    pub fn thresholds(&self, lane: &str) -> Vec<Micros> {
+        let about = self.then.iter().filter(|o| o.lane.as_deref().is_none_or(|l| l == lane));
+        let mut limits: Vec<Micros> = about.filter_map(|o| o.goal.limit()).map(micros).collect();
+        limits.sort_unstable();
+        limits.dedup();
+        limits
+    }
 }
 
 /// The Deployment under watch.

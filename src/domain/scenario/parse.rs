@@ -6,6 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{Entry, Scenario, Step};
+use crate::domain::objective::Objective;
 use crate::domain::words::nearest;
 
 /// No scenario file is larger than this.
@@ -43,11 +44,7 @@ pub fn parse(file: &str, text: &str, sets: &[String]) -> Result<Scenario, Scenar
         error(place, explain(&e))
     })?;
     if !sets.is_empty() {
-        let mut value = serde_json::to_value(&scenario).map_err(|e| error(None, e.to_string()))?;
-        for set in sets {
-            override_one(&mut value, set).map_err(|message| error(None, format!("--set {set}: {message}")))?;
-        }
-        scenario = serde_json::from_value(value).map_err(|e| error(None, format!("--set {}: {e}", sets.join(" --set "))))?;
+        scenario = override_all(&scenario, sets).map_err(|message| error(None, message))?;
     }
     check(&scenario).map_err(|(field, message)| error(place_of(text, field), message))?;
     Ok(scenario)
@@ -70,6 +67,36 @@ fn unknown(what: &str, word: &str, valid: &[&str]) -> String {
         Some(near) => format!("unknown {what} `{word}`, did you mean `{near}`?"),
         None => format!("unknown {what} `{word}`, valid are {}", valid.join(", ")),
     }
+}
+
+/// The fields that say how a run is judged, and change nothing about how it is made.
+const JUDGING: [&str; 2] = ["then", "window"];
+
+/// The scenario of a run that was made, judged by other objectives: `then` takes the place of all that there are, and `sets` are laid over
+/// that. What such a run must end in is no longer known.
+pub fn rejudge(scenario: &Scenario, then: &[Objective], sets: &[String]) -> Result<Scenario, String> {
+    let mut scenario = Scenario { expect: None, ..scenario.clone() };
+    if !then.is_empty() {
+        scenario.then = then.to_vec();
+    }
+    for set in sets {
+        let field = set.split(['.', '=']).next().unwrap_or_default();
+        if !JUDGING.contains(&field) {
+            let judging = JUDGING.join("` and `");
+            return Err(format!("--set {set}: the run was made with `{field}` as it was; only `{judging}` can be judged anew"));
+        }
+    }
+    let scenario = override_all(&scenario, sets)?;
+    check(&scenario).map_err(|(field, message)| format!("{field}: {message}"))?;
+    Ok(scenario)
+}
+
+fn override_all(scenario: &Scenario, sets: &[String]) -> Result<Scenario, String> {
+    let mut value = serde_json::to_value(scenario).map_err(|e| e.to_string())?;
+    for set in sets {
+        override_one(&mut value, set).map_err(|message| format!("--set {set}: {message}"))?;
+    }
+    serde_json::from_value(value).map_err(|e| format!("--set {}: {e}", sets.join(" --set ")))
 }
 
 /// Sets one dotted path. Only paths that exist may be set: a slip of the finger must not pass for a setting.

@@ -21,6 +21,7 @@ pub use units::{Millis, Seconds};
 use super::course::Course;
 use super::display::clean;
 use super::findings::{self, Finding};
+use super::recording::Rejudged;
 use super::tally::Cell;
 use super::verdict::{Reason, VerdictKind};
 
@@ -39,6 +40,9 @@ pub struct Summary {
     pub schema: Schema,
     /// What the run ended in, and why.
     pub verdict: Decision,
+    /// There when this was judged again by other objectives than the run's own: it is not what the run itself ended in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejudged: Option<Rejudged>,
     /// Whether the run ended as its scenario says it must; nothing when the scenario says nothing, or nothing is decided.
     pub as_expected: Option<bool>,
     /// What the scenario says the run must end in.
@@ -148,6 +152,7 @@ impl Summary {
             schema: Schema::V1,
             as_expected: expected.as_ref().filter(|_| decision.verdict.is_some()).map(|e| e.missing.is_empty()),
             verdict: decision,
+            rejudged: None,
             expected,
             run: Run::of(course),
             objectives: Objective::all(course),

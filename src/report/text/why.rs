@@ -2,6 +2,7 @@
 
 use super::title;
 use crate::domain::display::{count, moment, span};
+use crate::domain::recording::Rejudged;
 use crate::domain::summary::{Objective, ObjectiveState, Summary};
 use crate::domain::verdict::VerdictKind;
 use crate::report::line::{Line, Paint};
@@ -19,11 +20,22 @@ pub(super) fn head(s: &Summary) -> Vec<Line> {
     };
     let hints = s.verdict.verdict.and_then(words::verdict).into_iter().map(|text| Line::default().plus(Paint::Faint, text));
     lines.extend(hints);
+    lines.extend(s.rejudged.as_ref().map(rejudged));
     lines.extend(reasons.iter().skip(1).map(|r| Line::plain(format!("and {}", r.message))));
     lines.extend(decided(s));
     lines.push(place(s));
     lines.extend(expectation(s));
     lines
+}
+
+/// That this is not what the run ended in, and by what it was judged then.
+fn rejudged(r: &Rejudged) -> Line {
+    let own = r.verdict.map_or("nothing that was recorded", VerdictKind::label);
+    Line::default().plus(Paint::Warn, "JUDGED AGAIN").text(format!(
+        " by other objectives (verifier {}); the run itself ended in {own}, by {}",
+        r.by,
+        r.objectives.join(", ")
+    ))
 }
 
 /// When it was decided; of a pass that is the end of the run and says nothing.
