@@ -6,6 +6,10 @@ pub mod confidence;
 pub mod evidence;
 pub mod monitor;
 pub mod panel;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod reference;
 
 use std::time::Duration;
 

@@ -204,16 +204,12 @@ impl Panel {
     fn begin_processes(&mut self) {
         while self.started < PROCESSES as u64 && self.slices * PROCESSES as u64 >= self.started * self.settings.max_slices {
             self.started += 1;
-            self.monitors().for_each(Monitor::restart);
+            let under_way = self.in_flight();
+            let by_due = std::iter::once(&mut self.availability_all).chain(&mut self.latency_all);
+            by_due.for_each(|m| m.restart(under_way));
+            let by_answer = [&mut self.availability_new, &mut self.relative, &mut self.absolute].into_iter();
+            by_answer.chain(&mut self.latency_new).chain(&mut self.compared).for_each(|m| m.restart(0));
         }
-    }
-
-    fn monitors(&mut self) -> impl Iterator<Item = &mut Monitor> {
-        [&mut self.availability_all, &mut self.availability_new, &mut self.relative, &mut self.absolute]
-            .into_iter()
-            .chain(&mut self.latency_all)
-            .chain(&mut self.latency_new)
-            .chain(&mut self.compared)
     }
 
     fn tolerate(&mut self, heard: &Heard) {
@@ -237,8 +233,11 @@ impl Panel {
         self.absolute.add(new.resolved, new.failed, 0.0);
         self.latency_new.iter_mut().for_each(|m| m.add(new.resolved, new.slow, 0.0));
         if self.new_seen {
-            self.unattributed += heard.resolved.saturating_sub(new.resolved + old.resolved);
-            self.unattributed_failed += heard.failed.saturating_sub(new.failed + old.failed);
+            let failed = heard.failed.saturating_sub(new.failed + old.failed);
+            self.unattributed_failed += failed;
+            // A good answer that names no version speaks for the new one only when there is no other that it could be from.
+            let only_new = heard.rate_new > 0.0 && heard.rate_new >= heard.rate;
+            self.unattributed += if only_new { heard.resolved.saturating_sub(new.resolved + old.resolved) } else { failed };
             self.unattributed_slow += heard.slow.saturating_sub(new.slow + old.slow);
         }
         if new.resolved > 0 && old.resolved > 0 {
@@ -279,11 +278,12 @@ impl Panel {
         }
         if heard.new.failed > 0 {
             let relative = self.relative.weigh(0);
-            let both = relative.min(self.absolute.weigh(pending));
+            let both = if relative < threshold { relative } else { relative.min(self.absolute.weigh(pending)) };
             over(both, Alarm::CompareErrors);
         }
-        if heard.new.beyond.iter().any(|n| *n > 0) && heard.old.timed > 0 {
-            over(mean(self.compared.each_mut().map(|m| m.weigh(0))), Alarm::CompareLatency);
+        let slower = heard.new.beyond.iter().any(|n| *n > 0) && heard.old.timed > 0;
+        if slower && self.compared.iter().any(|m| m.suspects(0)) {
+            over(mean(self.compared.each_ref().map(|m| m.log_w(0))), Alarm::CompareLatency);
         }
         alarm
     }
@@ -351,5 +351,5 @@ impl Panel {
 
 /// `ln` of the arithmetic mean of three.
 fn mean(logs: [f64; 3]) -> f64 {
-    log_sum_exp(logs.into_iter()) - 3f64.ln()
+    log_sum_exp(&logs) - 3f64.ln()
 }
