@@ -16,6 +16,10 @@ pub mod evidence;
 pub mod hearing;
 pub mod monitor;
 pub mod panel;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod reference;
 
 use std::time::Duration;
 

@@ -247,16 +247,12 @@ impl Panel {
     fn begin_processes(&mut self) {
         while self.started < PROCESSES as u64 && self.slices * PROCESSES as u64 >= self.started * self.settings.max_slices {
             self.started += 1;
-            self.monitors().for_each(Monitor::restart);
+            let under_way = self.in_flight();
+            let by_due = std::iter::once(&mut self.availability_all).chain(&mut self.latency_all);
+            by_due.for_each(|m| m.restart(under_way));
+            let by_answer = [&mut self.availability_new, &mut self.relative, &mut self.absolute].into_iter();
+            by_answer.chain(&mut self.latency_new).chain(&mut self.compared).for_each(|m| m.restart(0));
         }
-    }
-
-    fn monitors(&mut self) -> impl Iterator<Item = &mut Monitor> {
-        [&mut self.availability_all, &mut self.availability_new, &mut self.relative, &mut self.absolute]
-            .into_iter()
-            .chain(&mut self.latency_all)
-            .chain(&mut self.latency_new)
-            .chain(&mut self.compared)
     }
 
     fn tolerate(&mut self, heard: &Heard) {
@@ -280,8 +276,11 @@ impl Panel {
         self.absolute.add(new.resolved, new.failed, 0.0);
         self.latency_new.iter_mut().for_each(|m| m.add(new.resolved, new.slow, 0.0));
         if self.new_seen {
-            self.unattributed += heard.resolved.saturating_sub(new.resolved + old.resolved);
-            self.unattributed_failed += heard.failed.saturating_sub(new.failed + old.failed);
+            let failed = heard.failed.saturating_sub(new.failed + old.failed);
+            self.unattributed_failed += failed;
+            // A good answer that names no version speaks for the new one only when there is no other that it could be from.
+            let only_new = heard.rate_new > 0.0 && heard.rate_new >= heard.rate;
+            self.unattributed += if only_new { heard.resolved.saturating_sub(new.resolved + old.resolved) } else { failed };
             self.unattributed_slow += heard.slow.saturating_sub(new.slow + old.slow);
         }
         if new.resolved > 0 && old.resolved > 0 {
@@ -300,9 +299,9 @@ impl Panel {
 
     /// Weighs what could have grown, and raises the alarms of monitors that are over their threshold.
     fn weigh(&mut self, heard: &Heard) {
-        let pending = self.in_flight();
-        let mut over: [Option<f64>; 6] = [None; 6];
-        let mut weighed = |which: Alarm, log_w: f64| over[which as usize] = Some(log_w);
+        let (pending, threshold) = (self.in_flight(), self.settings.threshold());
+        let mut over = [false; 6];
+        let mut weighed = |which: Alarm, log_w: f64| over[which as usize] = log_w >= threshold;
         if heard.failed > 0 {
             weighed(Alarm::AvailabilityAll, self.availability_all.weigh(0));
         }
@@ -311,18 +310,22 @@ impl Panel {
         }
         if heard.new.failed > 0 {
             weighed(Alarm::AvailabilityNew, self.availability_new.weigh(pending));
-            weighed(Alarm::CompareErrors, self.relative.weigh(0).min(self.absolute.weigh(pending)));
         }
         if let Some(monitor) = self.latency_new.as_mut().filter(|_| heard.new.slow > 0) {
             weighed(Alarm::LatencyNew, monitor.weigh(pending));
         }
-        if heard.new.beyond.iter().any(|n| *n > 0) && heard.old.timed > 0 {
-            weighed(Alarm::CompareLatency, mean(self.compared.each_mut().map(|m| m.weigh(0))));
+        if heard.new.failed > 0 {
+            let relative = self.relative.weigh(0);
+            let both = if relative < threshold { relative } else { relative.min(self.absolute.weigh(pending)) };
+            weighed(Alarm::CompareErrors, both);
         }
-        let (threshold, armed) = (self.settings.threshold(), self.settings.armed);
+        let slower = heard.new.beyond.iter().any(|n| *n > 0) && heard.old.timed > 0;
+        if slower && self.compared.iter().any(|m| m.suspects(0)) {
+            weighed(Alarm::CompareLatency, mean(self.compared.each_ref().map(|m| m.log_w(0))));
+        }
         for alarm in Alarm::ALL {
             let raised = &mut self.raised[alarm as usize];
-            if raised.is_none() && armed.covers(alarm) && over[alarm as usize].is_some_and(|log_w| log_w >= threshold) {
+            if over[alarm as usize] && raised.is_none() && self.settings.armed.covers(alarm) {
                 *raised = Some(self.slices);
             }
         }
@@ -416,5 +419,5 @@ impl Panel {
 
 /// `ln` of the arithmetic mean of three.
 fn mean(logs: [f64; 3]) -> f64 {
-    log_sum_exp(logs.into_iter()) - 3f64.ln()
+    log_sum_exp(&logs) - 3f64.ln()
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::bounds;
 use super::confidence::{interval, is_certified, quantile_ranks};
 use super::evidence::{AGAINST, FOR};
-use super::monitor::Monitor;
+use super::monitor::{FIRST_WEIGHT, LATER_WEIGHT, Monitor, PROCESSES};
 use super::panel::{Alarm, Arm, Armed, Heard, Panel, Settings};
 
 fn vectors() -> Value {
@@ -32,6 +32,23 @@ fn u(v: &Value) -> u64 {
 #[track_caller]
 fn close(got: f64, want: f64, what: &impl std::fmt::Display) {
     assert!((got - want).abs() <= 1e-9 * want.abs().max(1.0), "got {got}, want {want}: {what}");
+}
+
+#[test]
+fn the_constants_are_those_of_the_vectors() {
+    let all = vectors();
+    for (mixture, theta, weight) in [(&AGAINST, "theta_up", "v_up"), (&FOR, "theta_dn", "v_dn")] {
+        let want = rows(theta).iter().map(f).zip(rows(weight).iter().map(f)).collect::<Vec<_>>();
+        assert_eq!(mixture.parts().len(), want.len());
+        for (got, want) in mixture.parts().into_iter().zip(want) {
+            close(got.0, want.0, &theta);
+            close(got.1, want.1, &weight);
+        }
+    }
+    assert_eq!(u(&all["restarts"]), PROCESSES as u64);
+    close(f(&all["w0"]), FIRST_WEIGHT, &"w0");
+    close(f(&all["wj"]), LATER_WEIGHT, &"wj");
+    assert!(f(&all["tolerance_log_e"]) >= 1e-9, "compared to 1e-9 here");
 }
 
 #[test]
@@ -75,10 +92,10 @@ fn sequences_stop_at_the_same_request() {
         let (mut stopped, mut highest, mut last) = (None, f64::NEG_INFINITY, 0.0);
         for (i, bad) in (0u64..).zip(is_bad(&row)) {
             if restart.is_some_and(|r| i > 0 && i % r == 0) {
-                monitor.restart();
+                monitor.restart(0);
             }
             monitor.add(1, u64::from(bad), 0.0);
-            last = monitor.weigh(0);
+            last = monitor.log_w(0);
             highest = f64::max(highest, last);
             if let Some(want) = row["expect"]["probes"].get((i + 1).to_string()) {
                 close(last, f(want), &row["name"]);
@@ -115,7 +132,7 @@ fn comparisons_grow_alike() {
                 let bad = bad_new + bad_old + unknown;
                 monitor.add(bad, bad_new, bad as f64 * weighted / (weighted + old as f64));
             }
-            let log_e = monitor.weigh(0);
+            let log_e = monitor.log_w(0);
             close(log_e, f(want), &row["name"]);
             if log_e >= limit {
                 failed = failed.or(Some(i));
