@@ -119,6 +119,7 @@ impl Executor {
                     url,
                     connect_to: connect_to.clone(),
                     headers: traffic.headers.clone(),
+                    protocol: lane.protocol,
                     ..RequestPlan::default()
                 },
                 expect: Expect { max_body, ..Expect::default() },
