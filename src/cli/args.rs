@@ -116,6 +116,12 @@ pub(super) struct RequestArgs {
     /// Send the text in this file as the body
     #[arg(long, value_name = "FILE", value_parser = text_file)]
     pub(super) body: Option<String>,
+    /// Speak HTTP/2: agreed on by ALPN over TLS, and else without asking
+    #[arg(long)]
+    pub(super) http2: bool,
+    /// Speak what the server chooses by ALPN; without TLS HTTP/1.1
+    #[arg(long, conflicts_with = "http2")]
+    pub(super) alpn: bool,
     /// Trust the authorities in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     pub(super) cacert: Option<PathBuf>,

@@ -20,7 +20,8 @@ use crate::domain::outcome::{Blame, Counts};
 use crate::domain::secret::Secret;
 use crate::domain::time::{At, micros};
 use crate::domain::traffic::{
-    Arrivals, Authorities, ClientIdentity, Expect, LanePlan, Mode, Name, RequestPlan, Schedule, TlsPlan, TrafficPlan,
+    Arrivals, Authorities, ClientIdentity, Expect, LanePlan, Mode, Name, ProtocolChoice, RequestPlan, Schedule, TlsPlan,
+    TrafficPlan,
 };
 use crate::exit::Exit;
 use crate::load::bench::{Bench, BenchError, Interval, LatencyMs, LoadReport, begin_hdr, bench, write_hdr};
@@ -97,6 +98,7 @@ pub(super) fn lane_plan(request: &RequestArgs, name: &str, mode: Mode, rate: f64
             method: request.method.clone(),
             headers: request.header.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect(),
             body: request.body.clone().unwrap_or_default(),
+            protocol: protocol(request),
             tls: TlsPlan {
                 authorities: request.cacert.clone().map_or(Authorities::System, Authorities::File),
                 client: client_identity(request),
@@ -109,6 +111,14 @@ pub(super) fn lane_plan(request: &RequestArgs, name: &str, mode: Mode, rate: f64
         connect_timeout: request.connect_timeout,
         max_in_flight: 1,
         thresholds: Vec::new(),
+    }
+}
+
+const fn protocol(request: &RequestArgs) -> ProtocolChoice {
+    match (request.http2, request.alpn) {
+        (true, _) => ProtocolChoice::Http2,
+        (false, true) => ProtocolChoice::Auto,
+        (false, false) => ProtocolChoice::Http1,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::display::{clean, span};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::traffic::Mode;
 use crate::exit::Exit;
-use crate::load::{OnceError, OnceReport, once};
+use crate::load::{OnceError, OnceReport, Protocol, TlsFacts, once};
 
 pub(super) fn main(args: &ProbeArgs) -> Exit {
     let run_id = match draw() {
@@ -68,6 +68,7 @@ fn text(url: &str, report: &OnceReport, verbose: bool) -> String {
     let phases = [
         ("name resolved", report.phases.dns),
         ("connected", report.phases.connect),
+        ("TLS agreed on", report.phases.tls),
         ("first byte", report.phases.first_byte),
         ("last byte", report.phases.last_byte),
     ];
@@ -75,12 +76,19 @@ fn text(url: &str, report: &OnceReport, verbose: bool) -> String {
         line(name, &phase.map(|micros| format!("+{}", time(micros))).unwrap_or_default());
     }
     line("peer", &report.peer.map(|peer| peer.to_string()).unwrap_or_default());
+    line("protocol", report.protocol.map(Protocol::label).unwrap_or_default());
+    line("TLS", &report.tls.as_ref().map(tls).unwrap_or_default());
     line("pod", &clean(report.pod.as_deref().unwrap_or_default()));
     line("version", &clean(report.version.as_deref().unwrap_or_default()));
     for (name, value) in &report.headers {
         line(&format!("{}:", clean(name)), &clean(value));
     }
     text
+}
+
+fn tls(facts: &TlsFacts) -> String {
+    let alpn = facts.alpn.as_deref().map_or_else(|| "no ALPN".to_owned(), |chosen| format!("ALPN {}", clean(chosen)));
+    format!("{} {}, {alpn}{}", facts.version, facts.cipher, if facts.resumed { ", resumed" } else { "" })
 }
 
 fn time(micros: u64) -> String {
@@ -98,8 +106,14 @@ mod tests {
         let report = OnceReport {
             outcome: Outcome::Truncated,
             status: Some(200),
-            protocol: None,
-            tls: None,
+            protocol: Some(Protocol::Http2),
+            tls: Some(TlsFacts {
+                version: "TLSv1_3".into(),
+                cipher: "X".into(),
+                alpn: Some("h2".into()),
+                resumed: false,
+                certificates: 1,
+            }),
             peer: Some("127.0.0.1:80".parse().unwrap()),
             phases,
             pod: Some("a".into()),
@@ -110,7 +124,7 @@ mod tests {
         let brief = text("http://a/", &report, false);
         let why = format!("  why              {}: closed by the other side\n", Outcome::Truncated.meaning());
         assert_eq!(brief, format!("http://a/  truncated 200 in 21.3 ms\n{why}"));
-        let rest = "  connected        +1.25 ms\n  first byte       +20 ms\n  peer             127.0.0.1:80\n  pod              a\n  server:          x\n";
+        let rest = "  connected        +1.25 ms\n  first byte       +20 ms\n  peer             127.0.0.1:80\n  protocol         http/2\n  TLS              TLSv1_3 X, ALPN h2\n  pod              a\n  server:          x\n";
         assert_eq!(text("http://a/", &report, true), brief + rest);
         assert_eq!([Outcome::Ok, Outcome::AppStatus, Outcome::Refused, Outcome::NoPort].map(|o| exit(o).code()), [0, 1, 4, 3]);
     }

@@ -166,9 +166,32 @@ pub struct RequestPlan {
     /// Sent with a method that has a body; at most 1 MiB.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
+    /// What is spoken on the connection.
+    #[serde(default, skip_serializing_if = "ProtocolChoice::is_default")]
+    pub protocol: ProtocolChoice,
     /// For `https://`: whom to trust and who we are.
     #[serde(default, skip_serializing_if = "TlsPlan::is_default")]
     pub tls: TlsPlan,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProtocolChoice {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: agreed on by ALPN over TLS, and else without asking. Kept connections then carry several requests at once.
+    Http2,
+    /// What the server chooses by ALPN; without TLS HTTP/1.1.
+    Auto,
+}
+
+impl ProtocolChoice {
+    /// HTTP/1.1.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for RequestPlan {
@@ -179,6 +202,7 @@ impl Default for RequestPlan {
             method: "GET".into(),
             headers: BTreeMap::new(),
             body: String::new(),
+            protocol: ProtocolChoice::default(),
             tls: TlsPlan::default(),
         }
     }

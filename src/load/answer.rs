@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) headers: Vec<(String, String)>,
     /// What is wrong with the head, though its status is wanted.
     wrong_head: Option<String>,
+    /// How the body is compressed, if an assertion is about it.
+    coding: Option<String>,
     search: Search,
     /// The body, when it must be seen whole; no more than the lane's `max_body`.
     kept: Vec<u8>,
@@ -39,7 +41,16 @@ impl Answer {
         if let Some(outcome) = self.by_head {
             return (outcome, String::new());
         }
-        let wrong = self.wrong_head.clone().or_else(|| spec.checks.body(&self.search, &self.kept));
+        let body = || {
+            let wrong = spec.checks.body(&self.search, &self.kept)?;
+            Some(match &self.coding {
+                None => wrong,
+                Some(coding) => {
+                    format!("the body came compressed ({coding}), though unasked, and is looked at as it came: {wrong}")
+                }
+            })
+        };
+        let wrong = self.wrong_head.clone().or_else(body);
         wrong.map_or((Outcome::Ok, String::new()), |note| (Outcome::WrongBody, note))
     }
 }
@@ -60,6 +71,10 @@ impl Sink for Reading<'_> {
         self.answer.version = first(&expect.version_headers);
         self.answer.by_head = classify::by_head(head, expect, self.answer.pod.is_some());
         self.answer.wrong_head = self.spec.checks.head(head);
+        if self.spec.checks.see_body() {
+            let coding = head.get("content-encoding").filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+            self.answer.coding = coding.map(shown);
+        }
         let kept = self.spec.kept_headers.iter().filter_map(|name| Some((name.clone(), shown(head.get(name)?))));
         self.answer.headers.extend(kept);
     }

@@ -10,6 +10,7 @@
 use rustix::io::Errno;
 
 use super::http1::{Head, Violation};
+use super::http2::{Code, Over};
 use super::transport::Fault;
 use crate::domain::outcome::Outcome;
 use crate::domain::traffic::Expect;
@@ -72,6 +73,24 @@ pub(crate) fn violation(violation: Violation) -> (Outcome, &'static str) {
         Violation::Protocol(why) => (Outcome::Protocol, why),
         Violation::TooLarge(what) => (Outcome::TooLarge, what),
     }
+}
+
+/// A stream of HTTP/2 has ended, but not its connection. `None` when the whole answer came. What the other side never began to process
+/// can be sent again without harm, but nothing here sends it again: whoever meets it waits for nothing.
+pub(crate) fn over(how: Over<'_>, has_head: bool) -> Option<(Outcome, String)> {
+    let broken = if has_head { Outcome::Truncated } else { Outcome::ResetAfterSend };
+    Some(match how {
+        Over::Whole => return None,
+        Over::Short => (Outcome::Truncated, "the stream ended before its content-length".into()),
+        Over::Reset(Code::HTTP_1_1_REQUIRED) => (Outcome::Protocol, "the other side wants HTTP/1.1 for this".into()),
+        Over::Reset(code) => (broken, format!("RST_STREAM ({code})")),
+        Over::Unprocessed(said) if has_head => (broken, said.to_owned()),
+        Over::Unprocessed(said) => (Outcome::ResetBeforeSend, format!("{said}: the request was never processed")),
+        Over::Broken(what) => {
+            let (outcome, why) = violation(what);
+            (outcome, why.to_owned())
+        }
+    })
 }
 
 #[cfg(test)]

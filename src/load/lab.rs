@@ -80,7 +80,7 @@ impl Reader {
             }
             (None, AtEof::Complete) => answer.outcome(&self.spec),
             (None, AtEof::Truncated | AtEof::NoHead) => {
-                let broken = classify::broken(None, true, decoder.has_head());
+                let broken = classify::broken(None, true, answer.status.is_some());
                 (answer.by_head.unwrap_or(broken), "closed by the other side".to_owned())
             }
         };

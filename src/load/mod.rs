@@ -4,8 +4,8 @@
 //! ends in exactly one outcome; connections are owned, never pooled behind our back, and nothing is retried.
 //!
 //! - A *worker* is a thread with an epoll loop of its own (`worker`): no runtime shared with the rest, so that a busy report delays no
-//!   slot. Its lanes (`lane`) find connections (`conn`) for slots (`slots`); answers are read by an own decoder (`http1`) through one
-//!   buffer per worker. With several workers the slots of each lane are dealt out in turn.
+//!   slot. Its lanes (`lane`) find connections (`conn`) for slots (`slots`); answers are read by own decoders (`http1`, `http2`) through
+//!   one buffer per worker. With several workers the slots of each lane are dealt out in turn.
 //! - The *control* thread (`control`) merges what the workers fold (`fold`, `merge`) into events, and keeps names resolved.
 //! - What the verifier itself failed to do or to see has outcomes and deadlines of its own (`attention`): a starved driver makes a
 //!   result inconclusive, never a breach.
@@ -13,7 +13,7 @@
 //! - Between a connection and its socket lies a `transport`: nothing, or TLS (`tls`) driven by the same loop.
 //!
 //! Names that resolve anew and pods that come and go reach the workers the same way (`mailbox`). `bench` is the driver as a tool of its own.
-//! What comes later has its place: HTTP/2 beside `http1`.
+//! Redirects are not followed, bodies not decompressed: an answer is judged as it came.
 
 mod answer;
 mod attention;
@@ -25,6 +25,7 @@ mod echo;
 mod expect;
 mod fold;
 mod http1;
+mod http2;
 #[doc(hidden)]
 pub mod lab;
 mod lane;

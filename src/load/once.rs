@@ -102,6 +102,19 @@ pub enum Protocol {
     /// HTTP/1.1, or what answered as HTTP/1.0.
     #[serde(rename = "http/1.1")]
     Http11,
+    /// HTTP/2.
+    #[serde(rename = "http/2")]
+    Http2,
+}
+
+impl Protocol {
+    /// Its name, as in reports.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Http11 => "http/1.1",
+            Self::Http2 => "http/2",
+        }
+    }
 }
 
 /// The end of the one slot, as its lane saw it.
@@ -208,7 +221,7 @@ fn report(seen: Witnessed, dns: Option<Micros>) -> OnceReport {
     let between = |from: Option<At>, to: Option<At>| Some(micros(to?.since(from?)));
     OnceReport {
         status: trace.status,
-        protocol: phases.connected.map(|_| Protocol::Http11),
+        protocol: trace.protocol,
         peer: Some(trace.peer),
         tls: trace.tls,
         phases: OncePhases {

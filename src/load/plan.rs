@@ -7,11 +7,13 @@ use http::Method;
 use thiserror::Error;
 
 use super::expect::{AssertionError, Checks};
+use super::http2::Prepared;
 use super::request::Request;
 use super::tls::{Setup, TlsError};
+use super::transport::{HTTP1, HTTP2};
 use crate::domain::pacing::Pacer;
 use crate::domain::time::{At, micros};
-use crate::domain::traffic::{Arrivals, Expect, LanePlan, Micros, Mode, Name, Schedule, TrafficPlan};
+use crate::domain::traffic::{Arrivals, Expect, LanePlan, Micros, Mode, Name, ProtocolChoice, Schedule, TrafficPlan};
 
 /// Slots a second that one process sends at most, whatever it is asked for.
 pub const RATE_CEILING: u32 = 200_000;
@@ -98,8 +100,11 @@ pub(crate) struct LaneSpec {
     pub(crate) schedule: Schedule,
     pub(crate) start: At,
     pub(crate) endpoint: Endpoint,
-    /// The bytes of every request of this lane.
+    /// The bytes of every request of this lane, in HTTP/1.1.
     pub(crate) request: Vec<u8>,
+    /// And in HTTP/2, if that may be spoken.
+    pub(crate) http2: Prepared,
+    pub(crate) protocol: ProtocolChoice,
     /// For `https://`.
     pub(crate) tls: Option<Setup>,
     /// The method is HEAD.
@@ -144,7 +149,13 @@ impl LaneSpec {
         }
         let request = Request::new(&plan.request, run_id)?;
         let endpoint = request.endpoint(plan.request.connect_to.as_deref())?;
-        let setup = || Setup::new(&plan.request.tls, request.host(), plan.mode, &[b"http/1.1"]);
+        let protocol = plan.request.protocol;
+        let alpn: &[&[u8]] = match protocol {
+            ProtocolChoice::Http1 => &[HTTP1],
+            ProtocolChoice::Http2 => &[HTTP2],
+            ProtocolChoice::Auto => &[HTTP2, HTTP1],
+        };
+        let setup = || Setup::new(&plan.request.tls, request.host(), plan.mode, alpn);
         Ok(Self {
             name: plan.name.clone(),
             mode: plan.mode,
@@ -153,6 +164,8 @@ impl LaneSpec {
             start: plan.start,
             endpoint,
             request: request.http1(plan.mode),
+            http2: if protocol == ProtocolChoice::Http1 { Prepared::default() } else { request.http2() },
+            protocol,
             tls: request.is_https().then(setup).transpose()?,
             bodiless: request.method == Method::HEAD,
             expect: plan.expect.clone(),

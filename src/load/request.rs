@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue, Method, Uri};
 
+use super::http2::{Prepared, write_header};
 use super::plan::{Endpoint, Unfit};
 use crate::domain::traffic::{Mode, PODS, RequestPlan};
 
@@ -29,6 +31,9 @@ const OWN_HEADERS: [&str; 13] = [
     "upgrade",
     "x-verifier-run",
 ];
+
+/// Headers that nobody on the way is to remember.
+const SECRETS: [HeaderName; 2] = [AUTHORIZATION, COOKIE];
 
 /// A request in parts.
 #[derive(Clone, Debug)]
@@ -116,12 +121,35 @@ impl Request {
         if mode == Mode::Fresh {
             line(&mut bytes, "connection", b"close");
         }
-        if !self.body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
+        if self.says_length() {
             line(&mut bytes, "content-length", self.body.len().to_string().as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&self.body);
         bytes
+    }
+
+    /// Its headers and body in HTTP/2: `:authority` is what `Host` says in HTTP/1.1.
+    pub(crate) fn http2(&self) -> Prepared {
+        let mut block = Vec::new();
+        let path = self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let host = self.headers.iter().find(|(name, _)| *name == HOST).map_or(&b""[..], |(_, value)| value.as_bytes());
+        let scheme: &[u8] = if self.is_https() { b"https" } else { b"http" };
+        let method = self.method.as_str().as_bytes();
+        for (name, value) in [(":method", method), (":scheme", scheme), (":authority", host), (":path", path.as_bytes())] {
+            write_header(&mut block, name.as_bytes(), value, false);
+        }
+        for (name, value) in self.headers.iter().filter(|(name, _)| *name != HOST) {
+            write_header(&mut block, name.as_str().as_bytes(), value.as_bytes(), SECRETS.contains(name));
+        }
+        if self.says_length() {
+            write_header(&mut block, b"content-length", self.body.len().to_string().as_bytes(), false);
+        }
+        Prepared { block, body: self.body.clone() }
+    }
+
+    fn says_length(&self) -> bool {
+        !self.body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&self.method)
     }
 }
 

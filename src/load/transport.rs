@@ -7,6 +7,11 @@ use rustix::net::SendFlags;
 
 use super::tls::{Session, Setup, TlsFacts};
 
+/// What ALPN calls the protocols that are spoken here.
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+/// See [`HTTP1`].
+pub(crate) const HTTP2: &[u8] = b"h2";
+
 /// A socket, and TLS on it if the lane wants it.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -58,6 +63,11 @@ impl Transport {
 
     pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Whether TLS has agreed on HTTP/2.
+    pub(crate) fn agreed_on_http2(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.alpn() == Some(HTTP2))
     }
 
     /// Goes on with what must precede the first request; `true` once that is done.

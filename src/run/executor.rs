@@ -128,7 +128,7 @@ impl Executor {
                 rate: lane.rate,
                 max_in_flight: in_flight(schedule.peak(lane.rate), lasts),
                 schedule,
-                request: RequestPlan { url, connect_to, ..self.request.clone() },
+                request: RequestPlan { url, connect_to, protocol: lane.protocol, ..self.request.clone() },
                 expect: Expect { max_body, pod_headers: traffic.pod_headers.clone(), ..traffic.expect.expect() },
                 timeout,
                 connect_timeout: traffic.connect_timeout,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::human;
-use crate::domain::traffic::{Arrivals, LanePlan, Mode, Schedule, Stage};
+use crate::domain::traffic::{Arrivals, LanePlan, Mode, ProtocolChoice, Schedule, Stage};
 
 /// No lane of a scenario sends more slots a second than this.
 const MAX_RATE: f64 = 20_000.0;
@@ -48,6 +48,9 @@ pub struct Lane {
     /// Instead of the traffic's timeout; nothing when it is zero. On a lane `stream` it is that of the first byte.
     #[serde(default, skip_serializing_if = "Duration::is_zero", with = "human")]
     pub timeout: Duration,
+    /// What is spoken: `http1`, `http2`, or `auto`, which over TLS lets the server choose.
+    #[serde(default, skip_serializing_if = "ProtocolChoice::is_default")]
+    pub protocol: ProtocolChoice,
     /// A stream is ended after this.
     #[serde(default = "default_length", with = "human")]
     pub length: Duration,
@@ -219,6 +222,8 @@ mod tests {
         let ramp = lane("{rate: 0, poisson: true, profile: [{over: 10s, rate: 500}, {rate: 20}]}");
         let stages = vec![Stage { over: seconds(10), rate: 500.0 }, Stage { over: Duration::ZERO, rate: 20.0 }];
         assert_eq!((ramp.check("fresh"), ramp.schedule()), (Ok(()), Schedule { arrivals: Arrivals::Poisson, stages }));
+        let protocols = ["{rate: 1}", "{rate: 1, protocol: http2}", "{rate: 1, protocol: auto}"].map(|yaml| lane(yaml).protocol);
+        assert_eq!(protocols, [ProtocolChoice::Http1, ProtocolChoice::Http2, ProtocolChoice::Auto]);
         let text = serde_json::to_string(&slow).unwrap();
         assert_eq!(serde_json::from_str::<Lane>(&text).unwrap(), slow);
     }

@@ -80,6 +80,11 @@ impl Checks {
         self.contains.as_deref()
     }
 
+    /// Whether anything is to be said of the body.
+    pub(crate) fn see_body(&self) -> bool {
+        self.contains.is_some() || self.need_body()
+    }
+
     /// Whether the body must be kept until it is complete.
     pub(crate) fn need_body(&self) -> bool {
         self.matches.is_some() || !self.json.is_empty()

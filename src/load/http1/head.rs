@@ -5,9 +5,10 @@ use std::mem::MaybeUninit;
 use super::Violation;
 
 /// Bytes of head in one answer, interim heads included.
-pub(super) const HEAD_MAX: usize = 64 * 1024;
+pub(crate) const HEAD_MAX: usize = 64 * 1024;
 
-const HEADERS_MAX: usize = 100;
+/// Headers in one head.
+pub(crate) const HEADERS_MAX: usize = 100;
 
 /// A complete head.
 #[derive(Debug)]
@@ -59,6 +60,11 @@ pub(super) fn parse<T>(bytes: &[u8], take: impl FnOnce(&Head<'_>) -> Result<T, V
 }
 
 impl<'a> Head<'a> {
+    /// One that came in another form than HTTP/1.1's.
+    pub(crate) const fn new(status: u16, headers: &'a [httparse::Header<'a>]) -> Self {
+        Self { status, minor: 1, headers }
+    }
+
     /// The values of the headers of this name, in order.
     pub(crate) fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
@@ -118,6 +124,6 @@ impl<'a> Head<'a> {
 }
 
 /// Digits only: `u64::from_str` would take a plus sign.
-fn parse_length(text: &str) -> Option<u64> {
+pub(crate) fn parse_length(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

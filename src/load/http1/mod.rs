@@ -10,8 +10,8 @@ mod head;
 mod tests;
 
 use chunked::Chunked;
-pub(crate) use head::Head;
-use head::{Framing, HEAD_MAX, head_end};
+use head::{Framing, head_end};
+pub(crate) use head::{HEAD_MAX, HEADERS_MAX, Head, parse_length};
 
 /// Why what came is no acceptable answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,11 +114,6 @@ impl Decoder {
     /// Whether the answer is complete.
     pub(crate) fn done(&self) -> bool {
         matches!(self.state, State::Done)
-    }
-
-    /// Whether the final head has come.
-    pub(crate) fn has_head(&self) -> bool {
-        !matches!(self.state, State::Head)
     }
 
     /// Whether the connection may carry another request after this answer.

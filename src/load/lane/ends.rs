@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::super::conn::{Conn, Step, Then, Trace, Verdict};
+use super::super::conn::{Asked, Conn, Fate, Step, Then, Trace, Verdict};
 use super::super::fold::By;
 use super::super::once::Witnessed;
 use super::super::slots::{Passed, Standing};
@@ -36,7 +36,22 @@ impl Lane {
     pub(crate) fn on_step(&mut self, wires: &mut Wires, key: Key, step: Step, now: Moment) {
         match step {
             Step::Wait => {}
-            Step::Settled(verdict) => self.settle(wires, key, &verdict, now),
+            Step::Settled(verdict) => {
+                let Some(conn) = wires.conns.get_mut(key) else {
+                    return;
+                };
+                if let Some(slot) = conn.asked().map(|asked| asked.slot)
+                    && let Some(asked) = conn.take(slot)
+                {
+                    self.settle(wires, key, asked, &verdict, now);
+                }
+            }
+            Step::Streams => {
+                while let Some((asked, verdict)) = wires.conns.get_mut(key).and_then(Conn::next_over) {
+                    self.settle(wires, key, asked, &verdict, now);
+                }
+                self.tend(wires, key, now);
+            }
             Step::Ended(how) => {
                 if let Some(conn) = wires.conns.remove(key)
                     && let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place)
@@ -55,7 +70,7 @@ impl Lane {
                 // What these bounds are about has come in time.
                 _ if self.streams.as_ref().is_some_and(|streams| streams.flows(slot)) => {}
                 Passed::Threshold(index) => self.fold.slow(index),
-                Passed::Timeout(Standing::On(key)) => self.time_out(wires, key, now),
+                Passed::Timeout(Standing::On(key)) => self.time_out(wires, key, slot, now),
                 Passed::Timeout(Standing::Waiting) => {
                     let (outcome, why) = match self.target {
                         Target::At(_) | Target::Pods(_) => (Outcome::ResponseTimeout, "no connection of the lane became free"),
@@ -68,8 +83,10 @@ impl Lane {
         }
         while let Some((_, key, opening)) = self.connecting.front().filter(|(deadline, ..)| *deadline <= limit).copied() {
             self.connecting.pop_front();
-            if wires.conns.get(key).and_then(Conn::opening) == Some(opening) {
-                self.time_out(wires, key, now);
+            if let Some(conn) = wires.conns.get(key).filter(|conn| conn.opening() == Some(opening))
+                && let Some(slot) = conn.asked().map(|asked| asked.slot)
+            {
+                self.time_out(wires, key, slot, now);
             }
         }
         self.end_streams(wires, limit, now);
@@ -95,27 +112,31 @@ impl Lane {
         }
     }
 
-    fn settle(&mut self, wires: &mut Wires, key: Key, verdict: &Verdict, now: Moment) {
+    fn settle(&mut self, wires: &mut Wires, key: Key, asked: Asked, verdict: &Verdict, now: Moment) {
         let Some(conn) = wires.conns.get_mut(key) else {
             return;
         };
-        let Some(slot) = conn.slot.take() else {
-            return;
-        };
         // All bounds of a stream were about its first byte.
-        let stream = self.streams.is_some().then(|| conn.bytes().map(|(first, _)| first)).flatten();
-        let (outcome, slow) = if stream.is_some() { (verdict.outcome, Vec::new()) } else { self.weigh(slot, verdict.outcome, now) };
+        let stream = self.streams.is_some().then(|| asked.bytes().map(|(first, _)| first)).flatten();
+        let (outcome, slow) =
+            if stream.is_some() { (verdict.outcome, Vec::new()) } else { self.weigh(asked.slot, verdict.outcome, now) };
         let was_connecting = conn.opening().is_some();
-        let end = End { outcome, by: conn.answered_by(), slow: &slow, until: stream.unwrap_or(now.at), peer: Some(conn.peer()) };
-        self.book(slot, now, &end, || (Some(conn.trace(now.at)), verdict.note.clone()));
+        let end = End { outcome, by: asked.answered_by(), slow: &slow, until: stream.unwrap_or(now.at), peer: Some(conn.peer()) };
+        self.book(asked.slot, now, &end, || (Some(conn.trace(&asked, now.at)), verdict.note.clone()));
         let place = conn.owner.place;
         match (verdict.then, &mut self.pool, place) {
+            (Then::Shared { served }, ..) => {
+                if served {
+                    conn.rest(asked, false, &self.spec, now.at);
+                }
+                return;
+            }
             (Then::Keep, Some(pool), Some(place)) => {
-                conn.rest(false);
+                conn.rest(asked, false, &self.spec, now.at);
                 pool.idle(place);
             }
             (Then::Part, ..) if !self.schedule.stopped() => {
-                conn.rest(true);
+                conn.rest(asked, true, &self.spec, now.at);
                 if self.parting.len() >= PARTING_MAX
                     && let Some((_, oldest)) = self.parting.pop_front()
                 {
@@ -128,7 +149,7 @@ impl Lane {
                 if let (Some(pool), Some(place)) = (pool, place) {
                     pool.lost(place);
                     if let Some(mut conn) = conn.filter(|_| outcome == Outcome::Ok) {
-                        conn.rest(false);
+                        conn.rest(asked, false, &self.spec, now.at);
                         self.tell_closed(&conn, Ending::Closed, now.at);
                     }
                 }
@@ -139,6 +160,42 @@ impl Lane {
         }
         if place.is_some() {
             self.serve_waiting(wires);
+        }
+    }
+
+    /// Sees to a connection that several requests may share: whether it gets more of them, and whether it still stands.
+    pub(super) fn tend(&mut self, wires: &mut Wires, key: Key, now: Moment) {
+        let Some(conn) = wires.conns.get_mut(key) else {
+            return;
+        };
+        match conn.fate() {
+            None => return,
+            Some(Fate::Lives) => {
+                if let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place)
+                    && conn.enlist()
+                {
+                    pool.idle(place);
+                }
+            }
+            Some(Fate::Retires) => self.displace(conn),
+            Some(Fate::Gone(ending)) => {
+                self.displace(conn);
+                if let (Some(conn), Some(how), true) = (wires.conns.remove(key), ending, self.pool.is_some()) {
+                    self.tell_closed(&conn, how, now.at);
+                }
+            }
+        }
+        self.serve_waiting(wires);
+    }
+
+    /// Another connection may be opened in the place of this one.
+    fn displace(&mut self, conn: &mut Conn) {
+        if let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place.take()) {
+            if conn.delist() {
+                pool.lost_idle(place);
+            } else {
+                pool.lost(place);
+            }
         }
     }
 
@@ -156,20 +213,26 @@ impl Lane {
         }
     }
 
-    /// The time of a slot on a connection is over.
-    fn time_out(&mut self, wires: &mut Wires, key: Key, now: Moment) {
-        let Some(conn) = wires.conns.remove(key) else {
+    /// The time of a slot on a connection is over. A connection that others share goes on without it.
+    fn time_out(&mut self, wires: &mut Wires, key: Key, slot: u64, now: Moment) {
+        let Some(conn) = wires.conns.get_mut(key) else {
             return;
         };
-        let (outcome, note) = conn.timed_out();
-        if let Some(slot) = conn.slot {
-            let end = End { outcome, by: conn.answered_by(), slow: &[], until: now.at, peer: Some(conn.peer()) };
-            self.book(slot, now, &end, || (Some(conn.trace(now.at)), note.to_owned()));
+        let (outcome, note) = conn.timed_out(slot, &self.spec);
+        let was_opening = conn.opening().is_some();
+        if let Some(asked) = conn.take(slot) {
+            let end = End { outcome, by: asked.answered_by(), slow: &[], until: now.at, peer: Some(conn.peer()) };
+            self.book(slot, now, &end, || (Some(conn.trace(&asked, now.at)), note.to_owned()));
         }
-        if let (Some(pool), Some(place)) = (&mut self.pool, conn.owner.place) {
+        if self.pool.is_some() && conn.fate().is_some() {
+            let step = conn.flush(&self.spec, now.at);
+            return self.on_step(wires, key, step, now);
+        }
+        let place = wires.conns.remove(key).and_then(|conn| conn.owner.place);
+        if let (Some(pool), Some(place)) = (&mut self.pool, place) {
             pool.lost(place);
         }
-        if conn.opening().is_some() {
+        if was_opening {
             self.share_failure(now, outcome, note);
         }
     }
@@ -177,18 +240,22 @@ impl Lane {
     /// Ends the streams that have lasted long enough or been silent for too long.
     fn end_streams(&mut self, wires: &mut Wires, limit: Attended, now: Moment) {
         while let Some((slot, key, over)) = self.streams.as_mut().and_then(|streams: &mut Streams| streams.over(limit)) {
-            let Some(conn) = wires.conns.remove(key) else {
+            let Some(mut conn) = wires.conns.remove(key) else {
+                continue;
+            };
+            let timed_out = conn.timed_out(slot, &self.spec).0;
+            let Some(asked) = conn.take(slot) else {
                 continue;
             };
             // A head that has decided keeps its say.
-            let (outcome, note) = match (over, conn.timed_out().0) {
+            let (outcome, note) = match (over, timed_out) {
                 (Over::Lasted, Outcome::ResponseTimeout) => (Outcome::Ok, ""),
                 (Over::Lasted, by_head) => (by_head, ""),
                 (Over::Stalled, outcome) => (outcome, "the stream fell silent"),
             };
-            let until = conn.bytes().map_or(now.at, |(first, _)| first);
-            let end = End { outcome, by: conn.answered_by(), slow: &[], until, peer: Some(conn.peer()) };
-            self.book(slot, now, &end, || (Some(conn.trace(now.at)), note.to_owned()));
+            let until = asked.bytes().map_or(now.at, |(first, _)| first);
+            let end = End { outcome, by: asked.answered_by(), slow: &[], until, peer: Some(conn.peer()) };
+            self.book(slot, now, &end, || (Some(conn.trace(&asked, now.at)), note.to_owned()));
         }
     }
 

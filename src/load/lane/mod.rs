@@ -1,6 +1,8 @@
 //! One lane in one worker: begins its slots when they are due and finds each a connection. How slots end is in `ends`.
 //!
-//! A `kept` lane stands for that many users, each with one connection. When all are busy, a slot waits for the next free one, and its
+//! A `kept` lane stands for that many users, each with one connection. Over HTTP/2 a connection that is being used takes more requests at
+//! once, as many as the other side allows and `http2::CONCURRENT_MAX` at most: that is what browsers and gateways do, and what a
+//! connection that dies costs. The connections are used in turn all the same. When all are busy, a slot waits for the next free one, and its
 //! latency runs from its intended start; when the target frees none before the slot's deadline, the slot has failed, although it was never
 //! written: a target that hangs on all its connections must not look healthy for want of requests. `Validity::waited` tells a lane
 //! with too few connections from a slow target.
@@ -23,7 +25,7 @@ pub(crate) use self::schedule::{Schedule, Stride};
 use self::stream::Streams;
 use super::attention::{Attended, Attention};
 use super::classify;
-use super::conn::{Conn, Opening, Owner, Step};
+use super::conn::{Asked, Conn, Opening, Owner, Step};
 use super::fold::{LaneFold, LaneReport, Totals};
 use super::mailbox::Target;
 use super::names::Names;
@@ -188,13 +190,13 @@ impl Lane {
         let Some(conn) = conns.get_mut(key) else {
             return Step::Wait;
         };
-        let (opening, bytes) = (conn.opening(), conn.bytes());
+        let (opening, bytes) = (conn.opening(), conn.asked().and_then(Asked::bytes));
         let step = conn.on_ready(ready, &self.spec, &mut self.names, buffer, now.at);
-        if let (Some(streams), Some(slot)) = (&mut self.streams, conn.slot)
-            && conn.bytes() != bytes
-            && let Some(pause) = streams.piece(slot, now.attended)
+        if let (Some(streams), Some(asked)) = (&mut self.streams, conn.asked())
+            && asked.bytes() != bytes
+            && let Some(pause) = streams.piece(asked.slot, now.attended)
         {
-            self.fold.pause(conn.answered_by(), pause);
+            self.fold.pause(asked.answered_by(), pause);
         }
         if let Some(new) = conn.opening().filter(|new| Some(*new) != opening) {
             self.connecting.push_back((Attended(now.attended.0 + self.spec.connect_timeout), key, new));
@@ -256,7 +258,12 @@ impl Lane {
                 None => None,
                 Some(Turn::Open(place)) => Some(place),
                 Some(Turn::Wait) => return,
+                Some(Turn::Use(key)) if !wires.conns.get_mut(key).is_none_or(Conn::admits) => continue,
                 Some(Turn::Use(key)) if self.leads_nowhere(wires, key) => {
+                    if wires.conns.get_mut(key).is_some_and(Conn::retire) {
+                        self.tend(wires, key, now);
+                        continue;
+                    }
                     let place = wires.conns.remove(key).and_then(|conn| conn.owner.place);
                     if let (Some(pool), Some(place)) = (&mut self.pool, place) {
                         pool.lost(place);

@@ -1,7 +1,9 @@
 //! The whole driver against real sockets. Every run is checked for the sum that must never be wrong: each slot ends exactly once.
 
+mod bounds;
 mod chaos;
 mod direct;
+mod http2;
 mod kept;
 mod once;
 mod open_loop;
@@ -23,7 +25,7 @@ use crate::clock::Clock;
 use crate::domain::outcome::{Blame, Counts, Outcome};
 use crate::domain::slice::{Closed, Failure, Gap, LoadEvent, SLICE_MICROS, Slice};
 use crate::domain::time::At;
-use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule, TrafficPlan};
+use crate::domain::traffic::{Expect, LanePlan, Mode, ProtocolChoice, RequestPlan, Schedule, TrafficPlan};
 use crate::domain::validity::Validity;
 
 /// No run takes longer.
@@ -51,6 +53,12 @@ pub(super) fn fresh(url: &str, rate: f64) -> LanePlan {
 
 pub(super) fn kept(url: &str, rate: f64, connections: usize) -> LanePlan {
     lane(Mode::Kept { connections }, url, rate)
+}
+
+/// The same lane over HTTP/2.
+fn over_http2(mut lane: LanePlan) -> LanePlan {
+    lane.request.protocol = ProtocolChoice::Http2;
+    lane
 }
 
 pub(super) fn plan(lanes: impl IntoIterator<Item = LanePlan>) -> TrafficPlan {

@@ -80,15 +80,36 @@ impl Drop for Server {
 impl Peer {
     /// Reads a request up to its empty line; `None` when the client is gone or the test is over.
     pub(in crate::load) fn request(&mut self) -> Option<String> {
-        let mut buffer = [0; 4_096];
         loop {
             if let Some(end) = self.read.windows(4).position(|w| w == b"\r\n\r\n") {
-                let rest = self.read.split_off(end + 4);
-                return String::from_utf8(std::mem::replace(&mut self.read, rest)).ok();
+                return String::from_utf8(self.take(end + 4)).ok();
             }
+            self.read_more()?;
+        }
+    }
+
+    /// Reads so many bytes; `None` when the client is gone or the test is over.
+    pub(in crate::load) fn bytes(&mut self, n: usize) -> Option<Vec<u8>> {
+        while self.read.len() < n {
+            self.read_more()?;
+        }
+        Some(self.take(n))
+    }
+
+    fn take(&mut self, n: usize) -> Vec<u8> {
+        let rest = self.read.split_off(n);
+        std::mem::replace(&mut self.read, rest)
+    }
+
+    fn read_more(&mut self) -> Option<()> {
+        let mut buffer = [0; 4_096];
+        loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return None,
-                Ok(n) => self.read.extend_from_slice(&buffer[..n]),
+                Ok(n) => {
+                    self.read.extend_from_slice(&buffer[..n]);
+                    return Some(());
+                }
                 Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
                     if self.over.load(Ordering::SeqCst) {
                         return None;
@@ -111,7 +132,7 @@ impl Peer {
 
     /// Waits in silence until the client or the test goes.
     pub(in crate::load) fn hang(&mut self) {
-        while self.request().is_some() {}
+        while self.bytes(1).is_some() {}
     }
 
     /// Closes with a reset.

@@ -13,12 +13,12 @@ use super::*;
 use crate::domain::secret::Secret;
 use crate::domain::traffic::{Authorities, ClientIdentity, TlsPlan};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 type Secured<'a> = rustls::Stream<'a, ServerConnection, std::net::TcpStream>;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nX-Pod: p\r\nContent-Length: 2\r\n\r\nok";
 
-fn authority(name: &str) -> Authority {
+pub(super) fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::new([]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -26,14 +26,14 @@ fn authority(name: &str) -> Authority {
 }
 
 /// A certificate for `name`, and its key.
-fn leaf(by: &Authority, name: &str, change: impl Fn(&mut CertificateParams)) -> (rcgen::Certificate, KeyPair) {
+pub(super) fn leaf(by: &Authority, name: &str, change: impl Fn(&mut CertificateParams)) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
     change(&mut params);
     (params.signed_by(&key, by).unwrap(), key)
 }
 
-fn config((certificate, key): &(rcgen::Certificate, KeyPair), clients: Option<&Authority>) -> Arc<ServerConfig> {
+pub(super) fn config((certificate, key): &(rcgen::Certificate, KeyPair), clients: Option<&Authority>) -> Arc<ServerConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     let builder = match clients {

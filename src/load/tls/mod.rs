@@ -79,6 +79,11 @@ impl Session {
         self.inner.wants_write()
     }
 
+    /// The protocol that was agreed on.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.inner.alpn_protocol()
+    }
+
     /// What was agreed on; nothing before the handshake is complete.
     pub(crate) fn facts(&self) -> Option<TlsFacts> {
         facts::of(&self.inner)

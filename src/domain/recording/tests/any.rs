@@ -17,9 +17,7 @@ use crate::domain::scenario::{self, Scenario};
 use crate::domain::secret::{REDACTED, Secret};
 use crate::domain::slice::{Closed, Connection, Ending, Failure, Gap, Part, Phases, Slice};
 use crate::domain::time::At;
-use crate::domain::traffic::{
-    Arrivals, Authorities, Expect, HeaderExpect, LanePlan, Mode, Name, RequestPlan, Schedule, Stage, TlsPlan, TrafficPlan,
-};
+use crate::domain::traffic::{Arrivals, Authorities, Expect, HeaderExpect, LanePlan, Mode, Name, ProtocolChoice, RequestPlan, Schedule, Stage, TlsPlan, TrafficPlan};
 use crate::domain::validity::{Control, Headroom, Lag, Unlisted, Validity};
 use crate::domain::verdict::{Reason, Verdict, VerdictKind};
 
@@ -193,8 +191,19 @@ fn request() -> impl Strategy<Value = RequestPlan> {
         insecure_accept_any_certificate: insecure,
         resume,
     });
-    (text(), maybe(text()), text(), btree_map(text(), Just(Secret::new(REDACTED)), 0..3), text(), tls)
-        .prop_map(|(url, connect_to, method, headers, body, tls)| RequestPlan { url, connect_to, method, headers, body, tls })
+    let protocol = prop_oneof![Just(ProtocolChoice::Http1), Just(ProtocolChoice::Http2), Just(ProtocolChoice::Auto)];
+    let headers = btree_map(text(), Just(Secret::new(REDACTED)), 0..3);
+    (text(), maybe(text()), text(), headers, text(), tls, protocol).prop_map(
+        |(url, connect_to, method, headers, body, tls, protocol)| RequestPlan {
+            url,
+            connect_to,
+            method,
+            headers,
+            body,
+            tls,
+            protocol,
+        },
+    )
 }
 
 fn expect() -> impl Strategy<Value = Expect> {
