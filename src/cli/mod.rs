@@ -1,12 +1,15 @@
 //! The command line: what was typed (`args`), what is needed (the commands), and the exit code.
 
 mod args;
+mod compare;
 mod library;
 mod load;
 mod manifests;
 mod output;
 mod outs;
 mod probe;
+mod recordings;
+mod replay;
 mod run;
 mod sandbox;
 
@@ -31,6 +34,8 @@ pub fn main() -> ExitCode {
     };
     let exit = match args.command {
         Command::Run(args) => run::main(args),
+        Command::Replay(args) => replay::main(&args),
+        Command::Compare(args) => compare::main(&args),
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
@@ -49,6 +54,7 @@ fn schema(kind: SchemaKind) -> Exit {
     let schema = match kind {
         SchemaKind::Summary => crate::report::json::schema(),
         SchemaKind::Load => crate::load::bench::LoadReport::schema(),
+        SchemaKind::Compare => crate::report::compare::schema(),
     };
     output::print(&format!("{schema:#}\n"))
 }

@@ -220,7 +220,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn slice() -> impl Strategy<Value = Slice> {
     let counts = vec((outcome(), any::<u32>()), 0..5).prop_map(|list| {
         let mut counts = Counts::default();
-        list.into_iter().for_each(|(outcome, n)| counts.add(outcome, n.into()));
+        for (outcome, n) in list {
+            counts.add(outcome, n.into());
+        }
         counts
     });
     let latency = || vec(any::<(u64, u32)>(), 0..4);
