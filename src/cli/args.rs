@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::domain::objective::Objective;
 use crate::domain::secret::Secret;
 use crate::domain::traffic::Stage;
 
@@ -23,6 +24,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Start a small Kubernetes in the foreground and print its kubeconfig and ingress URL.
     Sandbox(SandboxArgs),
+    /// Report and judge a recorded run again, without a cluster and without a request.
+    Replay(ReplayArgs),
+    /// Tell what differs between two runs, and what can be told from chance.
+    Compare(CompareArgs),
     /// Send traffic to a URL and measure: the bare driver.
     Load(LoadArgs),
     /// Send a single request and tell all that was seen of it.
@@ -43,10 +48,12 @@ pub(super) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum SchemaKind {
-    /// Of `run -o json`.
+    /// Of `run -o json` and `replay -o json`.
     Summary,
     /// Of `load -o json`.
     Load,
+    /// Of `compare -o json`.
+    Compare,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -97,6 +104,38 @@ pub(super) enum Format {
     Text,
     /// For programs; see `verifier schema summary`.
     Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ReplayArgs {
+    /// A file that `run --record` wrote
+    #[arg(value_name = "RECORDING")]
+    pub(super) recording: PathBuf,
+    /// Judge by this objective instead of the run's own: "availability >= 99.9%"; may be given more than once
+    #[arg(long, value_name = "OBJECTIVE")]
+    pub(super) then: Vec<Objective>,
+    /// Judge with another value of a field of the scenario: window=1m, then.0="p99 < 300ms"
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// What to print on standard output
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(super) output: Format,
+    /// Write further reports: json=FILE
+    #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
+    pub(super) out: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CompareArgs {
+    /// The run to compare with: a recording, or a summary in JSON
+    #[arg(value_name = "A")]
+    pub(super) a: PathBuf,
+    /// The run that is compared with it
+    #[arg(value_name = "B")]
+    pub(super) b: PathBuf,
+    /// What to print on standard output
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(super) output: Format,
 }
 
 /// Where and what to ask.

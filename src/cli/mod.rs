@@ -2,12 +2,15 @@
 
 mod args;
 mod attached;
+mod compare;
 mod library;
 mod load;
 mod manifests;
 mod output;
 mod outs;
 mod probe;
+mod recordings;
+mod replay;
 mod request;
 mod run;
 mod sandbox;
@@ -33,6 +36,8 @@ pub fn main() -> ExitCode {
     };
     let exit = match args.command {
         Command::Run(args) => run::main(args),
+        Command::Replay(args) => replay::main(&args),
+        Command::Compare(args) => compare::main(&args),
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
@@ -51,6 +56,7 @@ fn schema(kind: SchemaKind) -> Exit {
     let schema = match kind {
         SchemaKind::Summary => crate::report::json::schema(),
         SchemaKind::Load => crate::load::bench::LoadReport::schema(),
+        SchemaKind::Compare => crate::report::compare::schema(),
     };
     output::print(&format!("{schema:#}\n"))
 }

@@ -126,7 +126,7 @@ mod tests {
 
     impl Write for Told {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let lines = bytes.iter().filter(|b| **b == b'\n').count();
+            let lines = str::from_utf8(bytes).map_err(io::Error::other)?.lines().count();
             self.0.send(lines).map_err(io::Error::other)?;
             Ok(bytes.len())
         }

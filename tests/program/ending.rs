@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{LOOK, Program};
+use super::{LOOK, Program, verifier};
 
 /// All descendants of a process that are there now.
 fn descendants(of: Pid) -> BTreeSet<i32> {
@@ -77,11 +77,42 @@ fn a_sigterm_during_the_preparation_ends_it_too() {
 
 #[test]
 fn no_process_outlives_a_verifier_that_was_killed() {
-    let (program, pids) = under_way(&["run", "--scenario", "rolling-update"]);
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("run.jsonl").display().to_string();
+    let (program, pids) = under_way(&["run", "--scenario", "rolling-update", "--record", &recording]);
+    let before = lines(&recording);
+    let program = flushed(program, &recording, before);
     kill_process(program.pid(), Signal::KILL).unwrap();
     let ended = program.end();
     assert_eq!(ended.status.code(), None);
     gone(&pids, Duration::from_secs(2));
+    what_was_recorded_is_judged_as_far_as_it_goes(&recording);
+}
+
+fn lines(path: &str) -> usize {
+    std::fs::read_to_string(path).unwrap_or_default().matches('\n').count()
+}
+
+/// Waits until more lines are in the file: the run flushes while events never pause.
+fn flushed(mut program: Program, path: &str, before: usize) -> Program {
+    program.until("more lines in the recording", |_| (lines(path) > before.max(20)).then_some(()));
+    program
+}
+
+/// A recording without its end is replayed: inconclusive, with what it lacks and with its figures.
+#[track_caller]
+fn what_was_recorded_is_judged_as_far_as_it_goes(recording: &str) {
+    let replayed = verifier(&["replay", recording, "-o", "json"]);
+    let summary = replayed.summary();
+    assert_eq!((replayed.code(), &summary["verdict"]["reasons"][0]["code"]), (3, &"interrupted".into()), "{}", replayed.stderr);
+    assert!(replayed.stderr.contains("the end of the run are lacking"), "{}", replayed.stderr);
+    assert!(summary["traffic"]["baseline"]["good"].as_u64().is_some_and(|good| good > 0), "{:#}", summary["traffic"]);
+    let torn = std::fs::read(recording).unwrap();
+    std::fs::write(recording, &torn[..torn.len() - 10]).unwrap();
+    let replayed = verifier(&["replay", recording]);
+    assert_eq!(replayed.code(), 3);
+    assert!(replayed.stderr.contains("is torn, and was dropped"), "{}", replayed.stderr);
+    assert!(replayed.stdout.starts_with("INCONCLUSIVE  the recording ends at t+"), "{}", replayed.stdout);
 }
 
 #[test]

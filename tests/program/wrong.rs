@@ -104,3 +104,25 @@ fn a_real_cluster_is_not_changed_without_being_agreed_to() {
     let args = ["run", "--scenario", "rolling-update", "--kubeconfig", "config"];
     says(&Program::start_with(&args, write).end(), 2, &["this changes the cluster `c`", "apply Deployment backend", "--yes"]);
 }
+
+/// Replays or compares a file with this text.
+fn with_recording(args: &[&str], text: &str) -> Ended {
+    let write = |folder: &std::path::Path, _: &mut std::process::Command| std::fs::write(folder.join("x.jsonl"), text).unwrap();
+    Program::start_with(args, write).end()
+}
+
+#[test]
+fn a_file_that_is_no_recording_is_refused_for_what_is_wrong_with_it() {
+    let replay = |text: &str| with_recording(&["replay", "x.jsonl"], text);
+    says(&verifier(&["replay", "nowhere.jsonl"]), 2, &["nowhere.jsonl"]);
+    says(&replay(""), 2, &["x.jsonl: it is empty"]);
+    says(&replay("{\n}\n"), 2, &["x.jsonl: it is no recording"]);
+    let newer = "{\"at\":0,\"event\":\"run_started\",\"of\":{\"format\":7,\"version\":\"9.0.0\"}}\n";
+    says(&replay(newer), 2, &["a recording of format 7, written by verifier 9.0.0", "reads format 1"]);
+    says(
+        &with_recording(&["compare", "x.jsonl", "x.jsonl"], "{\n}\n"),
+        2,
+        &["x.jsonl: it is neither a recording", "nor a summary"],
+    );
+    says(&with_recording(&["replay", "x.jsonl", "--then", "availabilty >= 9%"], ""), 2, &["did you mean `availability`?"]);
+}

@@ -3,6 +3,7 @@
 //! Shares and latencies come with intervals (`interval`). The longest outage and the time to deploy are one observation each: they are shown
 //! side by side, and nothing is said to differ on their account.
 
+mod form;
 mod interval;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -10,9 +11,7 @@ mod warnings;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+pub use form::{Change, Comparison, Failures, Finding, Lane, Pair, Quantile, Schema, Share, Which};
 pub use interval::{ERROR, Interval};
 pub use warnings::Warning;
 
@@ -21,16 +20,8 @@ use super::latency::Latencies;
 use super::objective::Ppm;
 use super::outcome::{Blame, Outcome};
 use super::recording::{End, Replayed};
-use super::summary::{Answers, Figures, Millis, Quantiles, Seconds, Summary};
+use super::summary::{Answers, Figures, Millis, Quantiles, Summary};
 use super::verdict::VerdictKind;
-
-/// The version of the published form. It changes when a reader of the old form would read the new one wrongly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Schema {
-    /// The first.
-    #[serde(rename = "verifier/compare/v1")]
-    V1,
-}
 
 /// A run that is compared, with all that is known of it.
 #[derive(Clone, Debug)]
@@ -54,137 +45,10 @@ impl Subject {
     }
 }
 
-/// Two runs, compared. What is said of a difference is said of B against A.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Comparison {
-    /// The version of this form.
-    pub schema: Schema,
-    /// The run that is compared with.
-    pub a: Which,
-    /// The run that is compared.
-    pub b: Which,
-    /// Why the comparison may be one of different things.
-    pub warnings: Vec<Warning>,
-    /// What differs beyond chance, a sentence each; nothing when no difference can be told.
-    pub differences: Vec<String>,
-    /// All intervals together hold with this probability at least, as far as chance within the two runs goes.
-    pub confidence: f64,
-    /// All lanes together, when there is more than one.
-    pub all: Option<Lane>,
-    /// The lanes that both runs have.
-    pub lanes: Vec<Lane>,
-    /// Failures of the target by their outcome, all lanes together, as shares of valid requests.
-    pub failures: Vec<Failures>,
-    /// From the change to the completion of the rollout.
-    pub deployed_after_s: Pair<Option<Seconds>>,
-    /// Diagnosed causes of either run.
-    pub findings: Vec<Finding>,
-}
-
-/// Which run this is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Which {
-    /// The file.
-    pub source: String,
-    /// The run's name.
-    pub run: String,
-    /// The scenario's name.
-    pub scenario: String,
-    /// When it began, RFC 3339.
-    pub started: String,
-    /// What it ended in.
-    pub verdict: Option<VerdictKind>,
-}
-
-/// The same of both runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Pair<T> {
-    /// Of the run that is compared with.
-    pub a: T,
-    /// Of the run that is compared.
-    pub b: T,
-}
-
-/// What can be said of B against A.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// It is more.
-    Higher,
-    /// It is less.
-    Lower,
-    /// No difference can be told.
-    Untold,
-}
-
-/// One lane, or all of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Lane {
-    /// Its name; `all lanes` for all of them.
-    pub lane: String,
-    /// Good ones of valid requests.
-    pub availability: Share,
-    /// Quantiles of good answers.
-    pub latency: Vec<Quantile>,
-    /// The longest stretch without a good answer; one observation each.
-    pub longest_outage_ms: Pair<Millis>,
-}
-
-/// A share in parts per million of both runs, and the difference B − A.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Share {
-    /// In A.
-    pub a_ppm: Option<u32>,
-    /// In B.
-    pub b_ppm: Option<u32>,
-    /// The difference is not less than this.
-    pub low_ppm: i64,
-    /// The difference is not more than this.
-    pub high_ppm: i64,
-    /// What can be said of it.
-    pub change: Change,
-}
-
-/// A latency quantile of both runs, and the ratio B / A.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Quantile {
-    /// `p99`
-    pub quantile: String,
-    /// In A.
-    pub a_ms: Option<Millis>,
-    /// In B.
-    pub b_ms: Option<Millis>,
-    /// Bounds of the ratio; nothing when one of the two files holds no latencies but only their quantiles.
-    pub ratio: Option<Interval>,
-    /// What can be said of it.
-    pub change: Change,
-}
-
-/// Failures of one outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Failures {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// How many there were.
-    pub count: Pair<u64>,
-    /// Their share of valid requests.
-    #[serde(flatten)]
-    pub share: Share,
-}
-
-/// A diagnosed cause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
-    /// `V101`: see `verifier explain V101`.
-    pub code: String,
-    /// What it says of the run that has it; of B when both have.
-    pub title: String,
-    /// How many failures it explains; nothing where it was not found.
-    pub failures: Pair<Option<u64>>,
-}
+type Pick = fn(&Quantiles) -> Millis;
 
 /// What is compared of latencies: shares of one, names, and where a summary keeps them.
-const QUANTILES: [(f64, &str, fn(&Quantiles) -> Millis); 4] =
+const QUANTILES: [(f64, &str, Pick); 4] =
     [(0.5, "p50", |q| q.p50_ms), (0.9, "p90", |q| q.p90_ms), (0.99, "p99", |q| q.p99_ms), (0.999, "p99.9", |q| q.p99_9_ms)];
 
 impl Comparison {
@@ -287,7 +151,7 @@ impl Lane {
     fn from(lane: &str, (a, b): (&Figures, &Figures), latencies: Option<(&Latencies, &Latencies)>, alpha: f64) -> Self {
         let outage = |f: &Figures| f.longest_outage.as_ref().map_or(Millis::default(), |o| o.length_ms);
         let good = |answers: &Answers| (answers.good, answers.valid);
-        let quantile = |(q, name, pick): (f64, &str, fn(&Quantiles) -> Millis)| {
+        let quantile = |(q, name, pick): (f64, &str, Pick)| {
             let ratio = latencies.map(|(a, b)| interval::of_quantiles(a, b, q, alpha));
             let of = |f: &Figures| f.answers.latency.as_ref().map(pick);
             Quantile::of(name, of(a), of(b), ratio)

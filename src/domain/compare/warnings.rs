@@ -42,12 +42,16 @@ pub(super) fn of(a: &Subject, b: &Subject) -> Vec<Warning> {
             warn(code, format!("the {what} differ: {in_a} in A, {in_b} in B"));
         }
     }
-    lanes(of_a, of_b).into_iter().for_each(|(code, message)| warn(code, message));
+    for (code, message) in lanes(of_a, of_b) {
+        warn(code, message);
+    }
     if let Some(message) = stretch(of_a, of_b) {
         warn("stretch", message);
     }
     for (name, subject) in [("A", a), ("B", b)] {
-        alone(name, subject).into_iter().for_each(|(code, message)| warn(code, message));
+        for (code, message) in alone(name, subject) {
+            warn(code, message);
+        }
     }
     found
 }

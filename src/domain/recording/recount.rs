@@ -24,7 +24,7 @@ pub enum CannotRecount {
     /// The limit lies between two of the values that are recorded.
     #[error(
         "how many took longer than {} cannot be told: latencies are recorded to three digits; take {} or {}",
-        time(.limit), time(.below), time(.above)
+        time(*.limit), time(*.below), time(*.above)
     )]
     TooFine {
         /// The limit in microseconds.
@@ -37,7 +37,7 @@ pub enum CannotRecount {
     /// Failures are known by number alone.
     #[error(
         "how many took longer than {} cannot be told: of {failed} failures of lane {lane}, only {listed} are recorded one by one",
-        time(.limit)
+        time(*.limit)
     )]
     Unlisted {
         /// The limit in microseconds.
@@ -51,8 +51,8 @@ pub enum CannotRecount {
     },
 }
 
-fn time(micros: &Micros) -> String {
-    humantime::format_duration(Duration::from_micros(*micros)).to_string()
+fn time(micros: Micros) -> String {
+    humantime::format_duration(Duration::from_micros(micros)).to_string()
 }
 
 /// Counts by the limits that the driver was not told.

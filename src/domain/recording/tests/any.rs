@@ -17,7 +17,10 @@ use crate::domain::scenario::{self, Scenario};
 use crate::domain::secret::{REDACTED, Secret};
 use crate::domain::slice::{Closed, Connection, Ending, Failure, Gap, Part, Phases, Slice};
 use crate::domain::time::At;
-use crate::domain::traffic::{Arrivals, Authorities, Expect, HeaderExpect, LanePlan, Mode, Name, ProtocolChoice, RequestPlan, Schedule, Stage, TlsPlan, TrafficPlan};
+use crate::domain::traffic::{
+    Arrivals, Authorities, Expect, HeaderExpect, LanePlan, Mode, Name, ProtocolChoice, RequestPlan, Schedule, Stage, TlsPlan,
+    TrafficPlan,
+};
 use crate::domain::validity::{Control, Headroom, Lag, Unlisted, Validity};
 use crate::domain::verdict::{Reason, Verdict, VerdictKind};
 
@@ -230,7 +233,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn slice() -> impl Strategy<Value = Slice> {
     let counts = vec((outcome(), any::<u32>()), 0..5).prop_map(|list| {
         let mut counts = Counts::default();
-        list.into_iter().for_each(|(outcome, n)| counts.add(outcome, n.into()));
+        for (outcome, n) in list {
+            counts.add(outcome, n.into());
+        }
         counts
     });
     let latency = || vec(any::<(u64, u32)>(), 0..4);
