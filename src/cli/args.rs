@@ -268,4 +268,7 @@ pub(super) struct SandboxArgs {
     /// Where to write the kubeconfig
     #[arg(long, value_name = "FILE", default_value = "sandbox.kubeconfig")]
     pub(super) kubeconfig: PathBuf,
+    /// Belong to the process that started it: say the kubeconfig on standard output, and end when standard input does
+    #[arg(long, hide = true, conflicts_with_all = ["filename", "kubeconfig"])]
+    pub(super) attached: bool,
 }

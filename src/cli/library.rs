@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = embedded![
     "scenarios/rolling-update.yaml",
     "scenarios/scale-up-down.yaml",
     "scenarios/slow-new-version.yaml",
+    "scenarios/ten-thousand-users.yaml",
 ];
 
 /// The names of all scenarios.

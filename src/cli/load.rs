@@ -1,6 +1,5 @@
 //! `verifier load`: the bare driver, a line a second while it runs, and a report at the end.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use crate::cluster::chain;
 use crate::domain::display::{clean, count};
 use crate::domain::objective::Ppm;
 use crate::domain::outcome::{Blame, Counts};
+use crate::domain::secret::Secret;
 use crate::domain::time::{At, micros};
 use crate::domain::traffic::{
     Arrivals, Authorities, ClientIdentity, Expect, LanePlan, Mode, Name, ProtocolChoice, RequestPlan, Schedule, TlsPlan,
@@ -96,7 +96,7 @@ pub(super) fn lane_plan(request: &RequestArgs, name: &str, mode: Mode, rate: f64
             url: request.url.clone(),
             connect_to: request.connect_to.clone(),
             method: request.method.clone(),
-            headers: request.header.iter().cloned().collect::<BTreeMap<_, _>>(),
+            headers: request.header.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect(),
             body: request.body.clone().unwrap_or_default(),
             protocol: protocol(request),
             tls: TlsPlan {

@@ -1,11 +1,14 @@
 //! The command line: what was typed (`args`), what is needed (the commands), and the exit code.
 
 mod args;
+mod attached;
 mod library;
 mod load;
 mod manifests;
 mod output;
+mod outs;
 mod probe;
+mod request;
 mod run;
 mod sandbox;
 

@@ -6,21 +6,22 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::args::{Format, RunArgs};
+use super::attached::Attached;
 use super::output::{complain, print, say};
-use super::{library, manifests, sandbox};
+use super::outs::Outs;
+use super::{library, manifests, request, sandbox};
 use crate::cluster::chain;
 use crate::cluster::connect::{Choice, Connection, configure, connect};
 use crate::domain::course::Course;
 use crate::domain::scenario::{self, Scenario, Step};
 use crate::domain::summary::Summary;
+use crate::domain::traffic::RequestPlan;
 use crate::domain::words::nearest;
 use crate::exit::Exit;
 use crate::report::look::Look;
 use crate::report::text::File;
 use crate::report::{self, Output, Reporter};
 use crate::run::{Options, Recorder, dispatch};
-use crate::sandbox::Sandbox;
-use crate::sandbox::wire::node::Images;
 
 /// An error message and the exit code that goes with it.
 struct Stop(String, Exit);
@@ -51,9 +52,9 @@ struct Plan {
     scenario: Scenario,
     given: Vec<serde_json::Value>,
     applies: Vec<(usize, Vec<serde_json::Value>)>,
+    request: RequestPlan,
     choice: Option<Choice>,
-    images: Images,
-    json: Vec<PathBuf>,
+    outs: Outs,
 }
 
 fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
@@ -74,13 +75,14 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
             applies.push((index, manifests::read(paths, &base).map_err(|e| usage(chain(&e)))?));
         }
     }
+    let request = request::prepared(&scenario.traffic, &base).map_err(usage)?;
     let choice = choose(args);
     if choice.is_some() && !args.image.is_empty() {
         return Err(usage("--image is for the sandbox; a real cluster pulls its images itself".into()));
     }
-    let images = sandbox::images(&args.image).map_err(usage)?;
-    let json = args.out.iter().map(|o| json_file(o)).collect::<Result<_, _>>().map_err(usage)?;
-    Ok(Plan { scenario, given, applies, choice, images, json })
+    sandbox::images(&args.image).map_err(usage)?;
+    let outs = Outs::parse(&args.out).map_err(usage)?;
+    Ok(Plan { scenario, given, applies, request, choice, outs })
 }
 
 /// A scenario by name, or by file; relative paths in it start at its folder.
@@ -112,13 +114,6 @@ fn choose(args: &RunArgs) -> Option<Choice> {
     std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| Choice::InCluster)
 }
 
-fn json_file(out: &str) -> Result<PathBuf, String> {
-    match out.split_once('=') {
-        Some(("json", path)) if !path.is_empty() => Ok(path.into()),
-        _ => Err(format!("--out {out}: expected json=FILE")),
-    }
-}
-
 async fn go(args: RunArgs, plan: Plan) -> Exit {
     match try_go(&args, plan).await {
         Ok(exit) => exit,
@@ -137,12 +132,13 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
     let options = Options {
         scenario: plan.scenario,
         connection,
+        request: plan.request,
         given: plan.given,
         applies: plan.applies,
         seed,
         command: command(args.seed.is_none().then_some(seed)),
         recorder,
-        reporters: reporters(args, &plan.json)?,
+        reporters: reporters(args, &plan.outs)?,
     };
     let ended = dispatch(options).await;
     if let Some(sandbox) = sandbox
@@ -151,11 +147,11 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         say(&format!("warning: the sandbox did not end well: {}", chain(&error)));
     }
     let course = ended.map_err(|e| unreachable(format!("could not watch for signals: {e}")))?;
-    Ok(finish(args.output, &plan.json, &course))
+    Ok(finish(args.output, &plan.outs, &course))
 }
 
 /// The cluster that was chosen, or a sandbox that ends with the run.
-async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Sandbox>, Connection), Stop> {
+async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Attached>, Connection), Stop> {
     let unreachable = |message: String| Stop(message, Exit::Unreachable);
     if let Some(choice) = &plan.choice {
         let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
@@ -164,25 +160,16 @@ async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Sandbox>
         return Ok((None, connection));
     }
     say("no cluster was named: using the embedded sandbox");
-    let options = sandbox::options(plan.images.clone(), plan.scenario.sandbox.ingress_lag, seed);
-    let sandbox = Sandbox::start(options).await.map_err(|e| unreachable(chain(&e)))?;
-    let connection = connect(sandbox.config().map_err(|e| unreachable(chain(&e)))?, "sandbox".into());
+    let started = Attached::start(&args.image, plan.scenario.sandbox.ingress_lag, seed).await;
+    let (sandbox, config) = started.map_err(|e| unreachable(chain(&e)))?;
+    let connection = connect(config, "sandbox".into());
     Ok((Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?))
 }
 
-/// Writes the documents that were asked for, and answers with the verdict's exit code.
-fn finish(format: Format, files: &[PathBuf], course: &Course) -> Exit {
-    let json = match report::json::document(&Summary::of(course)) {
-        Ok(json) => json,
-        Err(error) => return complain(&format!("cannot write the summary as JSON: {error}"), Exit::Inconclusive),
-    };
-    for path in files {
-        if let Err(error) = std::fs::write(path, &json) {
-            say(&format!("warning: {}: {error}", path.display()));
-        }
-    }
-    if format == Format::Json {
-        print(&json);
+/// Writes the reports that were asked for, and answers with the verdict's exit code.
+fn finish(format: Format, outs: &Outs, course: &Course) -> Exit {
+    if let Err(error) = outs.write(format, &Summary::of(course)) {
+        return complain(&format!("cannot write the summary as JSON: {error}"), Exit::Inconclusive);
     }
     match (course.signal(), course.verdict()) {
         (Some(signal), _) => Exit::Signal(signal),
@@ -230,19 +217,17 @@ fn command(drawn: Option<u64>) -> String {
 }
 
 /// One for people, on standard error; standard output belongs to programs.
-fn reporters(args: &RunArgs, json: &[PathBuf]) -> Result<Vec<Box<dyn Reporter>>, Stop> {
+fn reporters(args: &RunArgs, outs: &Outs) -> Result<Vec<Box<dyn Reporter>>, Stop> {
     let failed = |e: io::Error| Stop(format!("cannot write to standard error: {e}"), Exit::Usage);
     let stderr = io::stderr();
     let var = |name: &str| std::env::var(name).ok();
     let look = Look::detect(stderr.is_terminal(), var);
-    let recording = args.record.iter().map(|p| ("recording", p));
-    let json = json.iter().map(|p| ("summary", p));
-    let file = |(what, path): (&str, &PathBuf)| File { what: what.into(), path: path.display().to_string() };
+    let recording = args.record.iter().map(|p| File { what: "recording".into(), path: p.display().to_string() });
     let reporter = report::start(Output {
         fd: stderr.as_fd().try_clone_to_owned().map_err(failed)?,
         look: Look { live: look.live && !args.plain, ..look },
         columns: var("COLUMNS").and_then(|c| c.parse().ok()),
-        files: recording.chain(json).map(file).collect(),
+        files: recording.chain(outs.files()).collect(),
     });
     Ok(vec![reporter.map_err(failed)?])
 }

@@ -8,11 +8,12 @@ use rand::rngs::SysRng;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::SandboxArgs;
-use super::manifests;
 use super::output::{complain, print, say};
+use super::{attached, manifests};
 use crate::cluster::connect::connect;
 use crate::cluster::{act, chain};
 use crate::exit::Exit;
+use crate::load::raise_descriptor_limit;
 use crate::sandbox::wire::keeper::Program;
 use crate::sandbox::wire::node::Images;
 use crate::sandbox::{Options, Sandbox};
@@ -31,6 +32,13 @@ pub(super) fn main(args: &SandboxArgs) -> Exit {
         Err(message) => return complain(&message, Exit::Unreachable),
     };
     let options = options(images, args.ingress_lag, seed);
+    if args.attached {
+        return match block_on(attached::serve(options)).flatten() {
+            Ok(()) => Exit::Pass,
+            Err(message) => complain(&format!("the sandbox: {message}"), Exit::Unreachable),
+        };
+    }
+    raise_descriptor_limit();
     block_on(async {
         match serve(args, options, &objects).await {
             Ok(exit) => exit,

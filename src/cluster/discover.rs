@@ -1,5 +1,7 @@
 //! Finding what stands in front of a Deployment: its Services, the Ingress rule that leads to them, and where that Ingress listens.
 
+use std::net::{IpAddr, SocketAddr};
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::{Ingress, IngressLoadBalancerIngress, IngressRule};
@@ -45,6 +47,22 @@ pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Resu
         }
     }));
     Ok(Subject { namespace: namespace.into(), deployment: deployment.into(), selector: terms.join(","), services })
+}
+
+/// Where the first of the services with a cluster address listens: `address:port`.
+pub async fn service(client: &Client, subject: &Subject) -> Result<Option<String>, ClusterError> {
+    let api: Api<Service> = Api::namespaced(client.clone(), &subject.namespace);
+    let operation = format!("list services in {}", subject.namespace);
+    let list = api.list(&ListParams::default()).await.map_err(ClusterError::new(operation))?;
+    let ours = |s: &&Service| s.metadata.name.as_ref().is_some_and(|name| subject.services.contains(name));
+    Ok(list.items.iter().filter(ours).find_map(address_of))
+}
+
+fn address_of(service: &Service) -> Option<String> {
+    let spec = service.spec.as_ref()?;
+    let address: IpAddr = spec.cluster_ip.as_ref()?.parse().ok()?;
+    let port = u16::try_from(spec.ports.as_ref()?.first()?.port).ok()?;
+    Some(SocketAddr::new(address, port).to_string())
 }
 
 /// The first Ingress rule in the namespace that leads to one of the services.
@@ -99,6 +117,18 @@ mod tests {
             "status": {"loadBalancer": {"ingress": [{"ip": "127.20.0.1", "ports": [{"port": 8080, "protocol": "TCP"}]}]}}
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_service_is_reached_at_its_cluster_address_and_a_headless_one_is_not() {
+        let service = |address: &str| {
+            let spec = json!({"clusterIP": address, "ports": [{"name": "http", "port": 8000}]});
+            address_of(&serde_json::from_value(json!({"metadata": {"name": "s"}, "spec": spec})).unwrap())
+        };
+        assert_eq!(
+            [service("10.0.0.7"), service("fd00::7"), service("None")],
+            [Some("10.0.0.7:8000".into()), Some("[fd00::7]:8000".into()), None]
+        );
     }
 
     #[test]

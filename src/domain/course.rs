@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::breakdown::Breakdown;
 use super::event::{Event, RunStarted, StepEnded, WatchState, What};
+use super::judge::early::{self, Lacking};
+use super::judge::hearing::Hearing;
 use super::judge::{self, Plan, Standing};
+use super::outcome::Blame;
 use super::rollout::{Phase, Rollout, Stuck};
 use super::scenario::{Step, Wait};
 use super::slice::Failure;
@@ -81,8 +84,10 @@ pub struct Course {
     /// The traffic as seen.
     pub tally: Tally,
     breakdown: Breakdown,
+    hearing: Option<Hearing>,
     failures: VecDeque<Failure>,
     failures_unlisted: u64,
+    failures_aside: VecDeque<Failure>,
     steps: BTreeMap<usize, (At, Option<At>)>,
     kube: VecDeque<(At, super::rollout::state::KubeEvent)>,
     notices: VecDeque<(At, String)>,
@@ -113,8 +118,10 @@ impl Course {
             rollout: Rollout::default(),
             tally: Tally::default(),
             breakdown: Breakdown::default(),
+            hearing: None,
             failures: VecDeque::new(),
             failures_unlisted: 0,
+            failures_aside: VecDeque::new(),
             steps: BTreeMap::new(),
             kube: VecDeque::new(),
             notices: VecDeque::new(),
@@ -143,8 +150,16 @@ impl Course {
         match &event.what {
             What::TargetReady(plan) => {
                 for lane in &plan.lanes {
-                    self.tally.lane(lane.name.clone(), lane.thresholds.clone(), lane.rate);
+                    if lane.asks_pods() {
+                        self.tally.lane_aside(lane.name.clone(), lane.rate);
+                    } else {
+                        self.tally.lane(lane.name.clone(), lane.thresholds.clone(), lane.rate);
+                    }
                 }
+                let hearing = early::hearing(&self.head.scenario, plan);
+                let slow = Lacking::of(hearing.panel()).and_then(|l| l.too_long(hearing.rate(), self.head.scenario.soak));
+                slow.into_iter().for_each(|text| keep(&mut self.notices, (at, text)));
+                self.hearing = Some(hearing);
                 self.traffic = Some(TrafficPlan::clone(plan));
                 commands.push(Command::StartTraffic);
             }
@@ -160,10 +175,20 @@ impl Course {
             What::StepEnded(ended) => self.step_ended(ended, at),
             What::Slice(slice) => {
                 self.tally.slice(slice);
-                let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
-                self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
+                if let Some(hearing) = &mut self.hearing {
+                    hearing.slice(slice, &self.rollout);
+                }
+                if !self.tally.is_aside(&slice.lane) {
+                    let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
+                    self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
+                }
             }
             What::Gap(gap) => self.tally.gap(gap),
+            What::Failure(failure) if self.tally.is_aside(&failure.lane) => {
+                if self.failures_aside.len() < MAX_FAILURES && failure.outcome.blame() == Blame::Target {
+                    self.failures_aside.push_back(failure.clone());
+                }
+            }
             What::Failure(failure) => {
                 if self.failures.len() < MAX_FAILURES {
                     self.failures.push_back(failure.clone());
@@ -328,6 +353,7 @@ impl Course {
                 if self.changed.is_none() {
                     self.changed = Some(self.now);
                     self.tally.measure_from(self.now);
+                    self.hearing.iter_mut().for_each(Hearing::begin);
                 }
                 self.step_runs = true;
                 commands.push(Command::RunStep(self.next_step));
@@ -347,9 +373,16 @@ impl Course {
     }
 
     fn while_soaking(&mut self) {
-        if !self.leaves_early() && self.lasted(self.entered, self.head.scenario.soak) {
+        if !self.leaves_early() && self.lasted(self.entered, self.head.scenario.soak) && !self.is_worth_waiting() {
             self.drain();
         }
+    }
+
+    /// A PASS is not certified yet, and there is time for the requests that it lacks.
+    fn is_worth_waiting(&self) -> bool {
+        let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
+        let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
+        lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate)
     }
 
     fn drain(&mut self) {
@@ -453,6 +486,16 @@ impl Course {
         (self.failures.iter(), self.failures_unlisted)
     }
 
+    /// What failed on lanes that count in no objective, and the target is to blame for; the first few thousand.
+    pub fn failures_aside(&self) -> impl Iterator<Item = &Failure> {
+        self.failures_aside.iter()
+    }
+
+    /// Which phase of the rollout a moment fell into.
+    pub fn phase_at(&self, at: At) -> Phase {
+        self.phases.iter().rev().find(|(from, _)| *from <= at).map_or(Phase::Baseline, |(_, phase)| *phase)
+    }
+
     /// When each step began and ended.
     pub fn steps(&self) -> impl Iterator<Item = (usize, At, Option<At>)> + '_ {
         self.steps.iter().map(|(step, (began, ended))| (*step, *began, *ended))
@@ -471,6 +514,11 @@ impl Course {
     /// How each objective stands now.
     pub fn standings(&self) -> Vec<Standing> {
         judge::standings(&self.head.scenario.then, &self.tally, &self.plan(), self.now)
+    }
+
+    /// The judge's panel, once the traffic is planned.
+    pub fn panel(&self) -> Option<&judge::panel::Panel> {
+        self.hearing.as_ref().map(Hearing::panel)
     }
 
     /// The revision of a pod, by its name.

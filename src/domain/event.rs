@@ -78,7 +78,7 @@ pub enum What {
     Tick,
     /// A signal, by its number, asked the run to end.
     Interrupted(i32),
-    /// The verdict fell; recorded so that a replay can be compared with it.
+    /// The verdict fell, or a breach found further reasons; recorded so that a replay can be compared with it.
     Decided(Verdict),
     /// The run is over; always the last event of a whole recording.
     RunEnded,

@@ -41,6 +41,15 @@ impl Latencies {
         })
     }
 
+    /// The bucket in which the `rank`-th smallest lies, from 1. Nothing beyond the last.
+    pub fn ranked(&self, rank: u64) -> Option<Duration> {
+        let mut seen = 0;
+        self.buckets.iter().find_map(|(micros, count)| {
+            seen += count;
+            (seen >= rank).then(|| Duration::from_micros(*micros))
+        })
+    }
+
     /// The largest.
     pub fn max(&self) -> Option<Duration> {
         self.buckets.last_key_value().map(|(micros, _)| Duration::from_micros(*micros))

@@ -226,14 +226,26 @@ impl fmt::Display for Objective {
     }
 }
 
+impl Goal {
+    /// The word it begins with: `availability`, `p99`, …
+    pub fn metric(&self) -> String {
+        match self {
+            Self::Availability(_) => "availability".into(),
+            Self::Latency { share, .. } => format!("p{}", trimmed(share.0, 10_000)),
+            Self::LongestOutage(_) => "longest_outage".into(),
+            Self::DeployedWithin(_) => "deployed_within".into(),
+        }
+    }
+}
+
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = |d: Duration| humantime::format_duration(d);
+        let metric = self.metric();
         match *self {
-            Self::Availability(share) => write!(f, "availability >= {share}"),
-            Self::Latency { share, limit } => write!(f, "p{} < {}", trimmed(share.0, 10_000), time(limit)),
-            Self::LongestOutage(limit) => write!(f, "longest_outage < {}", time(limit)),
-            Self::DeployedWithin(limit) => write!(f, "deployed_within {}", time(limit)),
+            Self::Availability(share) => write!(f, "{metric} >= {share}"),
+            Self::Latency { limit, .. } | Self::LongestOutage(limit) => write!(f, "{metric} < {}", time(limit)),
+            Self::DeployedWithin(limit) => write!(f, "{metric} {}", time(limit)),
         }
     }
 }

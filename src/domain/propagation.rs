@@ -51,7 +51,7 @@ pub fn profile<'a>(rollout: &'a Rollout, tally: &Tally, failures: &[(&'a Failure
             let told = life.terminating?;
             let name = &life.state.name;
             let answered = tally.pods().get(name).map(|p| p.last);
-            let failed = failures.iter().filter(|(f, a)| a.pod.as_ref() == Some(name) && f.due >= told).map(|(f, _)| f.due).max();
+            let failed = failures.iter().filter(|(f, a)| f.due >= told && is_its(a, name, rollout)).map(|(f, _)| f.due).max();
             let last_request = answered.max(failed).filter(|at| *at > told);
             Some(Departure {
                 pod: name.clone(),
@@ -68,10 +68,19 @@ pub fn profile<'a>(rollout: &'a Rollout, tally: &Tally, failures: &[(&'a Failure
     Profile { slowest_removal: slowest(|d| d.removed), slowest_last_request: slowest(|d| d.last_request), departures }
 }
 
+/// Whether a failure counts as a request to this pod. One that may have gone to any of several is put down to the one told last: so the
+/// time until the last request is never made longer than it was.
+fn is_its(attribution: &Attribution, pod: &Name, rollout: &Rollout) -> bool {
+    let told = |name: &&Name| rollout.pod_named(name).and_then(|life| life.terminating);
+    attribution.pod.as_ref().or_else(|| attribution.among.iter().max_by_key(told)) == Some(pod)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::attribution::{PodLanes, attribute};
+    use std::collections::BTreeSet;
+
+    use crate::domain::attribution::Evidence;
     use crate::domain::outcome::{Counts, Outcome};
     use crate::domain::rollout::state::{Endpoint, EndpointsState};
     use crate::domain::rollout::tests::{name, pod};
@@ -117,7 +126,7 @@ mod tests {
             connection: None,
             note: String::new(),
         };
-        let attribution = attribute(&failure, &r, &PodLanes::default());
+        let attribution = Evidence::new(&r, &t, std::iter::empty(), BTreeSet::new()).attribute(&failure);
         let p = profile(&r, &t, &[(&failure, attribution)]);
         assert_eq!(p.slowest_last_request, Duration::from_millis(2_100));
         assert_eq!(p.departures[0].removed, Some(at(5_040)));

@@ -141,6 +141,15 @@ pub struct LaneTally {
 }
 
 impl LaneTally {
+    fn slice(&mut self, slice: &Slice, measured: bool) {
+        if measured {
+            self.hand_over();
+            self.measured.slice(slice);
+        } else {
+            self.baseline.slice(slice);
+        }
+    }
+
     /// A slot counts where it becomes known: what was in flight at the change is part of what is measured.
     fn hand_over(&mut self) {
         let in_flight = self.baseline.in_flight();
@@ -160,6 +169,8 @@ pub struct PodSums {
     pub latency: Latencies,
     /// The end of the first slice in which it answered.
     pub first: At,
+    /// The end of the first slice in which it answered well.
+    pub first_good: Option<At>,
     /// The end of the last slice in which it answered.
     pub last: At,
 }
@@ -179,6 +190,7 @@ pub struct Cell {
 #[derive(Clone, Debug)]
 pub struct Tally {
     lanes: BTreeMap<Name, LaneTally>,
+    aside: BTreeMap<Name, LaneTally>,
     pods: BTreeMap<Name, PodSums>,
     measured_from: Option<At>,
     cells: Vec<Cell>,
@@ -190,6 +202,7 @@ impl Default for Tally {
     fn default() -> Self {
         Self {
             lanes: BTreeMap::new(),
+            aside: BTreeMap::new(),
             pods: BTreeMap::new(),
             measured_from: None,
             cells: Vec::new(),
@@ -205,6 +218,16 @@ impl Tally {
         self.lanes.insert(name, LaneTally { thresholds, rate, ..LaneTally::default() });
     }
 
+    /// Declares a lane that counts in nothing but its own figures.
+    pub fn lane_aside(&mut self, name: Name, rate: f64) {
+        self.aside.insert(name, LaneTally { rate, ..LaneTally::default() });
+    }
+
+    /// Whether a lane counts in nothing but its own figures.
+    pub fn is_aside(&self, lane: &str) -> bool {
+        self.aside.contains_key(lane)
+    }
+
     /// From now on slices count as measured, and no longer as baseline.
     pub fn measure_from(&mut self, at: At) {
         self.measured_from.get_or_insert(at);
@@ -218,14 +241,11 @@ impl Tally {
     /// A slice of one lane.
     pub fn slice(&mut self, slice: &Slice) {
         let measured = self.is_measured(slice);
-        self.recent.slice(slice);
-        let lane = self.lanes.entry(slice.lane.clone()).or_default();
-        if measured {
-            lane.hand_over();
-            lane.measured.slice(slice);
-        } else {
-            lane.baseline.slice(slice);
+        if let Some(lane) = self.aside.get_mut(&slice.lane) {
+            return lane.slice(slice, measured);
         }
+        self.recent.slice(slice);
+        self.lanes.entry(slice.lane.clone()).or_default().slice(slice, measured);
         let cell = self.cell(slice.end);
         for part in &slice.parts {
             cell.good += part.counts.good();
@@ -250,6 +270,7 @@ impl Tally {
         let sums = self.pods.entry(pod.clone()).or_insert_with(|| PodSums { first: end, ..PodSums::default() });
         sums.last = sums.last.max(end);
         sums.counts.merge(&part.counts);
+        sums.first_good = sums.first_good.or_else(|| (part.counts.good() > 0).then_some(end));
         sums.version = sums.version.take().or_else(|| part.version.clone());
         part.latency.iter().for_each(|(micros, n)| sums.latency.add(*micros, u64::from(*n)));
     }
@@ -275,13 +296,21 @@ impl Tally {
     /// A stretch without a good answer began, grew or ended.
     pub fn gap(&mut self, gap: &Gap) {
         let measured = self.measured_from.is_some_and(|from| gap.to.unwrap_or(gap.last) >= from);
-        let lane = self.lanes.entry(gap.lane.clone()).or_default();
+        let lane = match self.aside.get_mut(&gap.lane) {
+            Some(lane) => lane,
+            None => self.lanes.entry(gap.lane.clone()).or_default(),
+        };
         if measured { &mut lane.measured } else { &mut lane.baseline }.gap(gap);
     }
 
     /// Lanes by name.
     pub const fn lanes(&self) -> &BTreeMap<Name, LaneTally> {
         &self.lanes
+    }
+
+    /// Lanes that count in nothing but their own figures, by name.
+    pub const fn aside(&self) -> &BTreeMap<Name, LaneTally> {
+        &self.aside
     }
 
     /// Pods by name.

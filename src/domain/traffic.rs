@@ -45,6 +45,13 @@ pub struct LanePlan {
     pub thresholds: Vec<Micros>,
 }
 
+impl LanePlan {
+    /// Its requests go to each pod's own address: it shows who failed, and counts in no objective.
+    pub fn asks_pods(&self) -> bool {
+        self.request.connect_to.as_deref() == Some(PODS)
+    }
+}
+
 /// How slots follow each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -153,9 +160,9 @@ pub struct RequestPlan {
     pub connect_to: Option<String>,
     /// `GET` unless said otherwise: one that changes something must be named.
     pub method: String,
-    /// Added to the verifier's own headers.
+    /// Added to the verifier's own headers. Their values are secrets: a recording shows none of them.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Secret>,
     /// Sent with a method that has a body; at most 1 MiB.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,

@@ -56,7 +56,8 @@ pub struct Verdict {
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
-    /// A stable word: `availability`, `p99`, `longest_outage`, `deployed_within`, `stuck`, `baseline`, `validity`, `deadline`, …
+    /// A stable word: `availability`, `p99`, `longest_outage`, `deployed_within`, `stuck`, `baseline`, `validity`, `sample`, `deadline`, …
+    /// What the statistics found before a budget was spent says of whom: `availability.new`, `p99.all`.
     pub code: String,
     /// A sentence with its figures.
     pub message: String,
@@ -66,5 +67,10 @@ impl Reason {
     /// A reason from its two parts.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into() }
+    }
+
+    /// Whether `word` names it, or what it is about: `availability` names `availability.new` too.
+    pub fn is(&self, word: &str) -> bool {
+        self.code.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 }

@@ -31,6 +31,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Bytes of room taken by the body.
+    pub(crate) fn held(&self) -> usize {
+        self.kept.capacity()
+    }
+
     /// The outcome of a complete answer, with a note when it is a failure.
     pub(crate) fn outcome(&self, spec: &LaneSpec) -> (Outcome, String) {
         if let Some(outcome) = self.by_head {

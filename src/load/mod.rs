@@ -26,6 +26,8 @@ mod expect;
 mod fold;
 mod http1;
 mod http2;
+#[doc(hidden)]
+pub mod lab;
 mod lane;
 mod machine;
 mod mailbox;
@@ -59,8 +61,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use self::expect::AssertionError;
+pub(crate) use self::machine::raise_descriptor_limit;
 pub use self::once::{OnceError, OncePhases, OnceReport, Protocol, once};
-pub use self::plan::{LaneError, RATE_CEILING, Unfit};
+pub use self::plan::{LaneError, RATE_CEILING, Unfit, check};
 pub use self::tls::{TlsError, TlsFacts};
 use self::{
     control::{Control, Followed},
@@ -206,7 +209,7 @@ impl Driver {
         if !(1..=WORKERS_MAX).contains(&workers) {
             return Err(StartError::Workers(workers));
         }
-        machine::raise_descriptor_limit();
+        raise_descriptor_limit();
         let mut specs: Vec<Arc<LaneSpec>> = plan::lanes(plan)?.into_iter().map(Arc::new).collect();
         let asked = specs.iter().map(|spec| spec.peak()).sum();
         let lanes = specs.iter().map(|spec| (spec.name.clone(), spec.peak())).collect();

@@ -186,6 +186,11 @@ impl LaneSpec {
     }
 }
 
+/// Whether a lane can be sent as it is planned.
+pub fn check(plan: &LanePlan) -> Result<(), Unfit> {
+    LaneSpec::new(plan, "").map(drop)
+}
+
 fn check_schedule(plan: &LanePlan) -> Result<(), Unfit> {
     let Schedule { arrivals, stages } = &plan.schedule;
     ranged("the number of stages", stages.len(), 0, STAGES_MAX)?;

@@ -18,6 +18,8 @@ use crate::domain::event::{Event, FORMAT, RunStarted, What};
 use crate::domain::scenario::Scenario;
 use crate::domain::slice::LoadEvent;
 use crate::domain::summary::Summary;
+use crate::domain::traffic::PodTarget;
+use crate::domain::traffic::RequestPlan;
 use crate::load::Driver;
 use crate::report::Reporter;
 
@@ -38,6 +40,8 @@ pub struct Options {
     pub scenario: Scenario,
     /// Where.
     pub connection: Connection,
+    /// What is asked, but for the URL: secrets and certificates in hand.
+    pub request: RequestPlan,
     /// Manifests of `given`, overlaid.
     pub given: Vec<Value>,
     /// Manifests of each `apply` step, by step.
@@ -69,6 +73,7 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
     let executor = Executor {
         connection: options.connection,
         scenario: options.scenario,
+        request: options.request,
         given: options.given,
         applies: options.applies,
         clock,
@@ -86,6 +91,7 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
         load,
         tasks: JoinSet::new(),
         driver: None,
+        targets: Vec::new(),
         recorder: options.recorder,
         reporters: options.reporters,
         finished: false,
@@ -110,6 +116,8 @@ struct Run {
     load: mpsc::Sender<LoadEvent>,
     tasks: JoinSet<()>,
     driver: Option<Driver>,
+    /// The pods that lanes of their own were told of.
+    targets: Vec<PodTarget>,
     recorder: Option<Recorder>,
     reporters: Vec<Box<dyn Reporter>>,
     finished: bool,
@@ -139,12 +147,15 @@ impl Run {
         Ok(())
     }
 
-    /// Stamps, records, folds and shows one event.
+    /// Stamps, records, folds and shows one event; and the verdict, when that is new or has found further reasons.
     fn happened(&mut self, what: What) -> Vec<Command> {
-        let before = self.course.verdict().is_some();
+        let before = self.course.verdict().cloned();
         let event = Event { at: self.clock.now(), what };
         let commands = self.take(&event);
-        if let Some(verdict) = self.course.verdict().filter(|_| !before).cloned() {
+        if matches!(event.what, What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) | What::EndpointSliceGone(_)) {
+            self.aim();
+        }
+        if let Some(verdict) = self.course.verdict().filter(|now| before.as_ref() != Some(*now)).cloned() {
             self.take(&Event { at: event.at, what: What::Decided(verdict) });
         }
         commands
@@ -184,12 +195,27 @@ impl Run {
         let what = match Driver::start(&plan, self.clock, self.load.clone()) {
             Ok(driver) => {
                 self.driver = Some(driver);
+                self.aim();
                 What::TrafficStarted
             }
             Err(error) => What::TargetUnready(format!("could not start the traffic: {error}")),
         };
         let commands = self.happened(what);
         self.obey(commands);
+    }
+
+    /// Tells lanes that ask pods which pods there are.
+    fn aim(&mut self) {
+        let (Some(driver), Some(plan)) = (&self.driver, self.course.traffic()) else { return };
+        let targets = self.course.rollout.targets();
+        if targets == self.targets {
+            return;
+        }
+        for lane in plan.lanes.iter().filter(|lane| lane.asks_pods()) {
+            // The driver knows every lane of the plan that it was started with.
+            let _ = driver.set_targets(&lane.name, targets.clone());
+        }
+        self.targets = targets;
     }
 
     /// No more slots; the traffic has stopped when all outcomes are in, or, for who called the run off, a moment later.

@@ -16,9 +16,9 @@ use crate::cluster::{ClusterError, act, chain, watch};
 use crate::domain::event::{StepEnded, What};
 use crate::domain::objective::Goal;
 use crate::domain::outcome::Outcome;
-use crate::domain::scenario::{Scenario, Step};
+use crate::domain::scenario::{Entry as LaneEntry, Scenario, Step};
 use crate::domain::time::micros;
-use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, TrafficPlan};
+use crate::domain::traffic::{Expect, LanePlan, Mode, PODS, RequestPlan, TrafficPlan};
 use crate::load;
 
 /// Bytes of a stream that are read at most; none of them is kept.
@@ -30,6 +30,8 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Executor {
     pub(super) connection: Connection,
     pub(super) scenario: Scenario,
+    /// What is asked, but for the URL: secrets and certificates in hand.
+    pub(super) request: RequestPlan,
     /// Manifests of `given`, overlaid, and of each `apply` step, by step.
     pub(super) given: Vec<Value>,
     pub(super) applies: Vec<(usize, Vec<Value>)>,
@@ -73,9 +75,13 @@ impl Executor {
             tokio::time::sleep(RETRY).await;
             entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
         }
-        let plan = self.plan(entry);
-        // A stream may never end: whether one begins is for the run to see.
-        for lane in plan.lanes.iter().filter(|lane| !matches!(lane.mode, Mode::Stream { .. })) {
+        let of_service = match self.scenario.traffic.lanes.values().any(|lane| lane.entry == LaneEntry::Service) {
+            true => discover::service(&self.connection.reader, &subject).await.map_err(said)?,
+            false => None,
+        };
+        let plan = self.plan(entry, of_service.as_deref())?;
+        // A stream may never end: whether one begins is for the run to see. Pods are asked as they come.
+        for lane in plan.lanes.iter().filter(|lane| !matches!(lane.mode, Mode::Stream { .. }) && !lane.asks_pods()) {
             self.reach(lane).await?;
         }
         Ok(plan)
@@ -92,8 +98,8 @@ impl Executor {
         }
     }
 
-    /// The traffic that the scenario asks for, through the entry that was found.
-    fn plan(&self, entry: Option<Entry>) -> TrafficPlan {
+    /// The traffic that the scenario asks for, through the entries that were found.
+    fn plan(&self, entry: Option<Entry>, service: Option<&str>) -> Result<TrafficPlan, String> {
         let traffic = &self.scenario.traffic;
         let (url, connect_to) = match (&traffic.url, entry) {
             (Some(url), _) => (url.clone(), None),
@@ -104,31 +110,35 @@ impl Executor {
             let (mode, schedule) = (lane.connection_mode(name), lane.schedule());
             let timeout = if lane.timeout.is_zero() { traffic.timeout } else { lane.timeout };
             let url = lane.path.as_ref().map_or_else(|| url.clone(), |path| with_path(&url, path));
+            let (url, connect_to) = match lane.entry {
+                LaneEntry::Ingress => (url, connect_to.clone()),
+                LaneEntry::Service => {
+                    let address =
+                        service.ok_or_else(|| format!("lane {name}: no Service with a cluster address leads to the target"))?;
+                    (without_tls(&url), Some(address.to_owned()))
+                }
+                LaneEntry::Pods => (without_tls(&url), Some(PODS.to_owned())),
+            };
             let (lasts, max_body) = match mode {
                 Mode::Stream { length, .. } => (timeout + length, STREAM_MAX),
                 Mode::Fresh | Mode::Kept { .. } => (timeout, Expect::default().max_body),
             };
-            LanePlan {
+            Ok(LanePlan {
                 name: name.clone(),
                 mode,
                 start: self.clock.now(),
                 rate: lane.rate,
                 max_in_flight: in_flight(schedule.peak(lane.rate), lasts),
                 schedule,
-                request: RequestPlan {
-                    url,
-                    connect_to: connect_to.clone(),
-                    headers: traffic.headers.clone(),
-                    protocol: lane.protocol,
-                    ..RequestPlan::default()
-                },
-                expect: Expect { max_body, ..Expect::default() },
+                request: RequestPlan { url, connect_to, protocol: lane.protocol, ..self.request.clone() },
+                expect: Expect { max_body, pod_headers: traffic.pod_headers.clone(), ..traffic.expect.expect() },
                 timeout,
                 connect_timeout: traffic.connect_timeout,
                 thresholds: self.thresholds(name),
-            }
+            })
         };
-        TrafficPlan { lanes: traffic.lanes.iter().map(lane).collect(), seed: self.seed, run_id: self.run_id.clone() }
+        let lanes = traffic.lanes.iter().map(lane).collect::<Result<_, String>>()?;
+        Ok(TrafficPlan { lanes, seed: self.seed, run_id: self.run_id.clone() })
     }
 
     /// The latency limits of the objectives that are about this lane.
@@ -203,6 +213,11 @@ fn with_path(url: &str, path: &str) -> String {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find('/').map_or(url.len(), |at| host + at);
     format!("{}{path}", &url[..end])
+}
+
+/// TLS ends at the Ingress: behind it the same is asked in the clear.
+fn without_tls(url: &str) -> String {
+    url.strip_prefix("https://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"))
 }
 
 /// The Deployment's status is up to date, and everything is available.

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::domain::event::Event;
 
 /// Events that wait to be written; when a disk is so slow that more wait, events are dropped and the recording says so by ending there.
@@ -39,7 +40,11 @@ impl Recorder {
     /// Takes an event. Answers with the reason when recording has just ended early.
     pub fn record(&mut self, event: &Event) -> Option<String> {
         let lines = self.lines.as_ref()?;
-        let line = serde_json::to_string(event).ok()?;
+        let line = match serde_json::to_string(event) {
+            Ok(line) => line,
+            // A recording with a hole in it would be judged differently.
+            Err(error) => return Some(self.give_up(&format!("an event cannot be written: {error}"))),
+        };
         match lines.try_send(line) {
             Ok(()) => None,
             Err(TrySendError::Full(_)) => Some(self.give_up("the disk is too slow")),
@@ -72,16 +77,22 @@ impl Drop for Recorder {
     }
 }
 
-fn write(file: File, queue: &Receiver<String>) -> io::Result<()> {
-    let mut out = BufWriter::new(file);
+/// Writes lines until no more come. A stream of events that never pauses is handed to the system as often as one that does.
+fn write(out: impl Write, queue: &Receiver<String>) -> io::Result<()> {
+    let (mut out, clock) = (BufWriter::new(out), Clock::start());
+    let mut flush_at = clock.now() + FLUSH;
     loop {
-        match queue.recv_timeout(FLUSH) {
+        match queue.recv_timeout(clock.until(flush_at)) {
             Ok(line) => {
                 out.write_all(line.as_bytes())?;
                 out.write_all(b"\n")?;
             }
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => out.flush()?,
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return out.flush(),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return out.flush(),
+        }
+        if clock.now() >= flush_at {
+            out.flush()?;
+            flush_at = clock.now() + FLUSH;
         }
     }
 }
@@ -108,6 +119,44 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let back: Vec<Event> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(back, (0..1_000).map(tick).collect::<Vec<_>>());
+    }
+
+    /// Tells of each write that reaches it, with how many lines it carries.
+    struct Told(std::sync::mpsc::Sender<usize>);
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let lines = bytes.iter().filter(|b| **b == b'\n').count();
+            self.0.send(lines).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_handed_on_while_more_of_them_come_without_a_pause() {
+        let (lines, queue) = sync_channel::<String>(1);
+        let (told, writes) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || write(Told(told), &queue));
+        // Each line comes well before the time to flush has passed, and all of them together fit into the buffer.
+        let clock = Clock::start();
+        let (mut sent, deadline) = (0, clock.now() + FLUSH * 20);
+        let first = loop {
+            assert!(clock.now() < deadline, "{sent} lines were sent and none was handed on");
+            assert!(sent < 4_000, "the buffer is full: nothing is shown by a write now");
+            lines.send("x".into()).unwrap();
+            sent += 1;
+            if let Ok(written) = writes.recv_timeout(FLUSH / 50) {
+                break written;
+            }
+        };
+        drop(lines);
+        writer.join().unwrap().unwrap();
+        assert!((1..=sent).contains(&first), "{first} of {sent}");
+        assert_eq!(first + writes.iter().sum::<usize>(), sent);
     }
 
     #[test]

@@ -44,12 +44,12 @@ fn gone(pids: &BTreeSet<i32>, within: Duration) {
     }
 }
 
-/// A run in the midst of its traffic, and its processes: the keeper and four pods with a starter each at most.
+/// A run in the midst of its traffic, and its processes: the sandbox, its keeper and four pods with a starter each at most.
 fn under_way(args: &[&str]) -> (Program, BTreeSet<i32>) {
     let mut program = Program::start(args);
     program.wait_for("stderr", "measuring before the change");
     let pids = descendants(program.pid());
-    assert!(pids.len() >= 5, "{pids:?} is no keeper with four pods");
+    assert!(pids.len() >= 6, "{pids:?} is no sandbox with a keeper and four pods");
     (program, pids)
 }
 

@@ -1,6 +1,7 @@
 //! How a run ends: breaches while it goes on, and the last word when all outcomes are in.
 
 use super::Course;
+use crate::domain::judge::early::{self, Lacking};
 use crate::domain::judge::{self, State};
 use crate::domain::outcome::Blame;
 use crate::domain::verdict::{Reason, VerdictKind};
@@ -31,6 +32,16 @@ impl Course {
             });
             self.decide(VerdictKind::Breach, missed.collect());
         }
+        let early = self.early_reasons();
+        if !early.is_empty() {
+            self.decide(VerdictKind::Breach, early);
+        }
+    }
+
+    /// What the monitors have raised their alarms for.
+    fn early_reasons(&self) -> Vec<Reason> {
+        let new = self.rollout.new_revision();
+        self.panel().map(|panel| early::reasons(panel, &self.head.scenario.then, new.map(|n| &**n))).unwrap_or_default()
     }
 
     /// What was wrong before anything was changed; then nothing that follows could be blamed on the change.
@@ -78,6 +89,9 @@ impl Course {
             self.decide(VerdictKind::Breach, missed);
         } else if !open.is_empty() {
             self.decide(VerdictKind::Inconclusive, open);
+        } else if let Some((lacking, panel)) = self.panel().and_then(|p| Some((Lacking::of(p)?, p))) {
+            let reason = Reason::new("sample", lacking.sentence(panel));
+            self.decide(VerdictKind::Inconclusive, vec![reason]);
         } else if let Some(since) = self.watch_lost {
             let message = format!("the cluster has not been seen since {since}");
             self.decide(VerdictKind::Inconclusive, vec![Reason::new("watch", message)]);

@@ -30,7 +30,11 @@ struct Run {
 
 impl Run {
     fn start() -> Self {
-        let head = head(scenario::parse("t.yaml", SCENARIO, &[]).unwrap());
+        Self::start_in(SCENARIO)
+    }
+
+    fn start_in(scenario: &str) -> Self {
+        let head = head(scenario::parse("t.yaml", scenario, &[]).unwrap());
         let (course, commands) = Course::begin(head);
         let mut run = Self { course, commands, tenths: 0 };
         assert_eq!(run.taken(), [Command::Prepare]);
@@ -42,7 +46,11 @@ impl Run {
 
     /// Until the change begins.
     fn healthy() -> Self {
-        let mut run = Self::start();
+        Self::healthy_in(SCENARIO)
+    }
+
+    fn healthy_in(scenario: &str) -> Self {
+        let mut run = Self::start_in(scenario);
         run.say(What::TargetReady(Box::new(traffic())));
         assert_eq!(run.taken(), [Command::StartTraffic]);
         run.say(What::TrafficStarted);
@@ -95,25 +103,92 @@ fn traffic() -> TrafficPlan {
 fn a_healthy_rollout_goes_through_all_stages_to_a_pass() {
     let mut run = Run::healthy();
     run.step_ended(0, 2);
-    run.traffic(4, 10, 0);
+    run.traffic(4, 60, 0);
     assert_eq!(run.taken(), [], "the wait is not over");
-    run.traffic(1, 10, 0);
+    run.traffic(1, 60, 0);
     assert_eq!(run.taken(), [Command::RunStep(2)]);
     run.step_ended(2, 3);
     assert_eq!(run.course.stage().0, Stage::RollingOut);
-    run.traffic(20, 10, 0);
+    run.traffic(20, 60, 0);
     assert_eq!(run.course.stage().0, Stage::RollingOut, "status of generation 1 says nothing about generation 3");
     run.rolled_out(3);
     assert_eq!(run.course.stage().0, Stage::Soaking);
-    run.traffic(9, 10, 0);
+    run.traffic(9, 60, 0);
     assert_eq!(run.taken(), []);
-    run.traffic(1, 10, 0);
+    run.traffic(1, 60, 0);
     assert_eq!((run.course.stage().0, run.taken()), (Stage::Draining, vec![Command::StopTraffic]));
     run.say(What::TrafficStopped);
     assert_eq!((run.course.stage().0, run.taken()), (Stage::Done, vec![Command::Finish]));
     assert_eq!(run.verdict(), (VerdictKind::Pass, vec!["met"]));
-    assert_eq!(run.course.tally.measured().due, 35 * 10, "the baseline is not part of what is judged");
+    assert_eq!(run.course.tally.measured().due, 35 * 60, "the baseline is not part of what is judged");
     assert_eq!(run.course.phases().iter().map(|p| p.1).collect::<Vec<_>>(), [Phase::Baseline, Phase::Surging, Phase::Settled]);
+}
+
+#[test]
+fn a_pass_waits_until_enough_was_seen_of_the_new_version() {
+    let mut run = Run::healthy();
+    run.step_ended(0, 2);
+    run.traffic(5, 10, 0);
+    run.step_ended(2, 3);
+    run.rolled_out(3);
+    run.traffic(49, 10, 0);
+    assert_eq!(
+        (run.course.stage().0, run.taken()),
+        (Stage::Soaking, vec![Command::RunStep(2)]),
+        "490 good answers prove too little"
+    );
+    run.traffic(1, 10, 0);
+    assert_eq!(run.taken(), [Command::StopTraffic], "500 are enough");
+    run.say(What::TrafficStopped);
+    assert_eq!(run.verdict(), (VerdictKind::Pass, vec!["met"]));
+}
+
+#[test]
+fn a_pass_that_cannot_be_certified_in_time_is_inconclusive_at_once_and_says_what_it_lacks() {
+    let mut run = Run::healthy();
+    run.step_ended(0, 2);
+    run.traffic(5, 10, 0);
+    run.step_ended(2, 3);
+    run.traffic(245, 10, 0);
+    run.rolled_out(3);
+    run.traffic(10, 10, 0);
+    assert_eq!(
+        (run.course.stage().0, run.course.verdict()),
+        (Stage::Draining, None),
+        "399 more would take until after the deadline"
+    );
+    run.say(What::TrafficStopped);
+    assert_eq!(run.verdict(), (VerdictKind::Inconclusive, vec!["sample"]));
+    let message = &run.course.verdict().unwrap().reasons[0].message;
+    assert!(
+        message.starts_with("399 more good requests of the new version are needed to say PASS with 99.00 % certainty"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_broken_version_is_a_breach_long_before_the_budget_is_spent() {
+    let mut run = Run::healthy_in(&SCENARIO.replace("window: 10s", "window: 1m"));
+    run.step_ended(0, 2);
+    run.say(What::ReplicaSet(Box::new(set("new", 2))));
+    run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
+    run.say(What::Pod(Box::new(pod("n1", "new", true, false))));
+    for _ in 0..7 {
+        run.tenths += 1;
+        let part = |pod: &str, good, bad| crate::domain::slice::Part {
+            pod: Some(name(pod)),
+            ..slice("fresh", 1, 0, good, bad).parts.remove(0)
+        };
+        let parts = vec![part("o1", 7, 0), part("n1", 0, 3)];
+        run.say(What::Slice(crate::domain::slice::Slice { parts, ..slice("fresh", run.tenths, 10, 0, 0) }));
+    }
+    assert_eq!(run.verdict(), (VerdictKind::Breach, vec!["availability.new"]));
+    let message = &run.course.verdict().unwrap().reasons[0].message;
+    assert!(
+        message.starts_with("the new version (new) failed 15 of 15 requests, too many for availability >= 99% (evidence "),
+        "{message}"
+    );
+    assert_eq!(run.course.tally.measured().counts.bad(), 21, "of 60 that the plan allows at the end");
 }
 
 #[test]
@@ -185,11 +260,11 @@ fn a_run_that_could_not_see_enough_is_inconclusive() {
     run.step_ended(2, 3);
     for _ in 0..3 {
         run.tenths += 1;
-        let unseen = crate::domain::slice::Slice { due: 10, parts: Vec::new(), ..slice("fresh", run.tenths, 0, 0, 0) };
+        let unseen = crate::domain::slice::Slice { due: 100, parts: Vec::new(), ..slice("fresh", run.tenths, 0, 0, 0) };
         run.say(What::Slice(unseen));
     }
     run.rolled_out(3);
-    run.traffic(10, 10, 0);
+    run.traffic(12, 60, 0);
     run.say(What::TrafficStopped);
     assert_eq!(run.verdict(), (VerdictKind::Inconclusive, vec!["validity"]));
 }

@@ -1,6 +1,14 @@
 //! Confidence sequences: intervals that hold at all moments at once, and the certificate that a PASS needs.
 
+use std::time::Duration;
+
 use super::evidence::{AGAINST, FOR};
+use crate::domain::display;
+use crate::domain::latency::Latencies;
+use crate::domain::objective::Ppm;
+
+/// The chance that an interval shown beside a figure ever leaves out the true value during a run.
+pub const SHOWN: f64 = 0.05;
 
 /// Halvings of a bisection over [0, 1]: below the resolution of f64.
 const STEPS: u32 = 60;
@@ -71,20 +79,57 @@ pub fn missing(bad: u64, trials: u64, share: f64, beta: f64) -> u64 {
 pub fn quantile_ranks(n: u64, q: f64, alpha: f64) -> (u64, u64) {
     let limit = (2.0 / alpha).ln();
     let allowance = n as f64 * (1.0 - q);
-    let open = |s: &u64| AGAINST.log_e(*s, n, allowance) < limit && FOR.log_e(*s, n, allowance) < limit;
+    let open = |s: u64| AGAINST.log_e(s, n, allowance) < limit && FOR.log_e(s, n, allowance) < limit;
     // Decisive evidence lies on both sides of the allowance, and grows away from it.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and n")]
     let centre = (allowance as u64).min(n);
-    let (mut low, mut high) = (centre, centre);
-    let mut step = (n / 64).max(1);
-    while step > 0 {
-        while low >= step && open(&(low - step)) {
-            low -= step;
-        }
-        while high + step <= n && open(&(high + step)) {
-            high += step;
-        }
-        step /= 2;
-    }
+    let low = first(0, centre, open);
+    let high = n - first(0, n - centre, |s| open(n - s));
     ((n - high).max(1), (n - low + 1).min(n))
+}
+
+/// The first number from `low` to `high` for which `holds` is true; it is so from there on, and for `high`.
+fn first(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> u64 {
+    while low < high {
+        let middle = u64::midpoint(low, high);
+        if holds(middle) { high = middle } else { low = middle + 1 }
+    }
+    high
+}
+
+/// Between these availabilities (shares of one) the true one lies, at all moments of the run at once, with 95 % certainty. True is the
+/// running mean of each request's own probability: nothing is assumed of requests being independent or alike.
+pub fn availability(bad: u64, trials: u64) -> Option<(f64, f64)> {
+    let (low, high) = (trials > 0).then(|| interval(bad, trials, SHOWN / 2.0))?;
+    Some((1.0 - high, 1.0 - low))
+}
+
+/// Between these the true quantile lies, at all moments at once, with 95 % certainty, if all answers came from one distribution.
+pub fn latency(latencies: &Latencies, share: Ppm) -> Option<(Duration, Duration)> {
+    let n = latencies.count();
+    let (low, high) = (n > 0).then(|| quantile_ranks(n, share.fraction(), SHOWN))?;
+    Some((latencies.ranked(low)?, latencies.ranked(high)?))
+}
+
+/// In parts per million, rounded outwards.
+pub fn ppm((low, high): (f64, f64)) -> [u32; 2] {
+    [parts(low.max(0.0), f64::floor).0, parts(high.min(1.0), f64::ceil).0]
+}
+
+/// `98.41 to 99.78 %`, rounded outwards.
+pub fn shares(interval: (f64, f64)) -> String {
+    let [low, high] = ppm(interval).map(Ppm);
+    // What is shown with two digits is rounded down; the upper end must not be.
+    let high = Ppm(high.0.div_ceil(100).saturating_mul(100).min(Ppm::ONE));
+    format!("{} to {}", display::percent(low).trim_end_matches(" %"), display::percent(high))
+}
+
+/// `38 ms to 1.2 s`.
+pub fn spans((low, high): (Duration, Duration)) -> String {
+    format!("{} to {}", display::span(low), display::span(high))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of one")]
+fn parts(share: f64, round: fn(f64) -> f64) -> Ppm {
+    Ppm(round(share * f64::from(Ppm::ONE)) as u32)
 }

@@ -1,9 +1,19 @@
-//! The judge: what the objectives say of the sums so far. Exact budget arithmetic; statistics join it here.
+//! The judge. Three questions, asked in this order:
+//!
+//! 1. `budget`: is an objective's budget spent? Integers, no statistics.
+//! 2. `panel`: is the evidence against the rollout decisive? Six monitors share one error probability; `hearing` tells them what came,
+//!    `early` says what their word means for a run.
+//! 3. `confidence`: is a PASS certified? Never "no alarm so far".
+//!
+//! `evidence` is the one statistical primitive behind 2 and 3, `monitor` collects it in constant memory, `bounds` says how quick any
+//! test could be.
 
 pub mod bounds;
 mod budget;
 pub mod confidence;
+pub mod early;
 pub mod evidence;
+pub mod hearing;
 pub mod monitor;
 pub mod panel;
 
@@ -67,8 +77,7 @@ pub fn first_missed(standings: &[Standing]) -> Option<&Reason> {
 }
 
 fn standing(objective: &Objective, tally: &Tally, plan: &Plan, now: At) -> Standing {
-    let lanes: Vec<&LaneTally> =
-        tally.lanes().iter().filter(|(n, _)| objective.lane.as_ref().is_none_or(|l| l == *n)).map(|(_, t)| t).collect();
+    let lanes = lanes_of(objective, tally);
     match objective.goal {
         Goal::Availability(share) => {
             let sums = merged(&lanes, |l| &l.measured);
@@ -89,8 +98,7 @@ fn standing(objective: &Objective, tally: &Tally, plan: &Plan, now: At) -> Stand
             let sums = merged(&lanes, |l| &l.measured);
             let slow = lanes.iter().map(|l| slow_beyond(l, limit)).sum();
             let budget = Budget::of(&lanes, share, plan, slow);
-            let code = objective.goal.to_string().split(' ').next().unwrap_or_default().to_owned();
-            let state = budget.state(&code, || {
+            let state = budget.state(&objective.goal.metric(), || {
                 format!(
                     "{slow} of {} requests had no answer within {}, {} are allowed by {objective}",
                     sums.counts.valid(),
@@ -104,6 +112,20 @@ fn standing(objective: &Objective, tally: &Tally, plan: &Plan, now: At) -> Stand
         Goal::LongestOutage(limit) => outage(objective, tally, &lanes, limit, plan),
         Goal::DeployedWithin(limit) => deployed(objective, plan, limit, now),
     }
+}
+
+/// Where the true value of what an objective is about lies, for people: `99.41 to 99.78 %`. See [`confidence`].
+pub fn interval(objective: &Objective, tally: &Tally) -> Option<String> {
+    let sums = merged(&lanes_of(objective, tally), |l| &l.measured);
+    match objective.goal {
+        Goal::Availability(_) => confidence::availability(sums.counts.bad(), sums.counts.valid()).map(confidence::shares),
+        Goal::Latency { share, .. } => confidence::latency(&sums.latency, share).map(confidence::spans),
+        Goal::LongestOutage(_) | Goal::DeployedWithin(_) => None,
+    }
+}
+
+fn lanes_of<'a>(objective: &Objective, tally: &'a Tally) -> Vec<&'a LaneTally> {
+    tally.lanes().iter().filter(|(name, _)| objective.lane.as_ref().is_none_or(|l| l == *name)).map(|(_, lane)| lane).collect()
 }
 
 fn merged<'a>(lanes: &[&'a LaneTally], part: impl Fn(&'a LaneTally) -> &'a LaneSums) -> LaneSums {

@@ -12,7 +12,7 @@
 //! Trials are counted when due and bad events when known, so what is in flight counts as good against a rollout; for a PASS it counts as
 //! bad. What no version can be named for counts as the old one's in comparisons, and as the new one's for a PASS.
 
-use super::confidence::{is_certified, missing};
+use super::confidence::missing;
 use super::evidence::log_sum_exp;
 use super::monitor::{Monitor, PROCESSES};
 
@@ -39,6 +39,33 @@ pub struct Settings {
     pub delta: f64,
     /// Length of the verification at most, in slices: the grid on which processes begin.
     pub max_slices: u64,
+    /// Monitors that may raise an alarm. Those that may not keep their share of `alpha`.
+    pub armed: Armed,
+}
+
+/// Which monitors may stop a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Armed {
+    /// Availability of all traffic and of the new version, and its certificate for a PASS.
+    pub availability: bool,
+    /// Errors new against old.
+    pub compare_errors: bool,
+    /// Latency new against old.
+    pub compare_latency: bool,
+}
+
+impl Armed {
+    /// All of them.
+    pub const ALL: Self = Self { availability: true, compare_errors: true, compare_latency: true };
+
+    const fn covers(self, alarm: Alarm) -> bool {
+        match alarm {
+            Alarm::AvailabilityAll | Alarm::AvailabilityNew => self.availability,
+            Alarm::LatencyAll | Alarm::LatencyNew => true,
+            Alarm::CompareErrors => self.compare_errors,
+            Alarm::CompareLatency => self.compare_latency,
+        }
+    }
 }
 
 impl Settings {
@@ -57,6 +84,7 @@ impl Settings {
             c: 1.5,
             delta: p0 / 4.0,
             max_slices,
+            armed: Armed::ALL,
         }
     }
 
@@ -108,7 +136,7 @@ pub struct Heard {
 }
 
 /// Which monitor stopped the rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
     /// Too many of all requests fail.
     AvailabilityAll,
@@ -125,6 +153,16 @@ pub enum Alarm {
 }
 
 impl Alarm {
+    /// In the order in which they are asked.
+    pub const ALL: [Self; 6] = [
+        Self::AvailabilityAll,
+        Self::LatencyAll,
+        Self::AvailabilityNew,
+        Self::LatencyNew,
+        Self::CompareErrors,
+        Self::CompareLatency,
+    ];
+
     /// The stable word in files and on screens.
     pub const fn label(self) -> &'static str {
         match self {
@@ -136,6 +174,14 @@ impl Alarm {
             Self::CompareLatency => "compare.latency",
         }
     }
+}
+
+/// So many bad events in so many trials are to prove that their share is below a limit.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    bad: u64,
+    trials: u64,
+    share: f64,
 }
 
 /// The six monitors and the sums for a PASS.
@@ -157,7 +203,7 @@ pub struct Panel {
     unattributed: u64,
     unattributed_failed: u64,
     unattributed_slow: u64,
-    alarm: Option<(Alarm, u64)>,
+    raised: [Option<u64>; 6],
 }
 
 impl Panel {
@@ -181,11 +227,11 @@ impl Panel {
             unattributed: 0,
             unattributed_failed: 0,
             unattributed_slow: 0,
-            alarm: None,
+            raised: [None; 6],
         }
     }
 
-    /// Takes a slice in. Answers with the alarm, once one was raised; the first one stands.
+    /// Takes a slice in. Answers with the first alarm that was raised; it stands, and later ones are remembered beside it.
     pub fn hear(&mut self, heard: &Heard) -> Option<Alarm> {
         self.begin_processes();
         self.slices += 1;
@@ -193,11 +239,8 @@ impl Panel {
         self.resolved += heard.resolved;
         self.tolerate(heard);
         self.count(heard);
-        let raised = self.weigh(heard);
-        if self.alarm.is_none() {
-            self.alarm = raised.map(|a| (a, self.slices));
-        }
-        self.alarm.map(|(a, _)| a)
+        self.weigh(heard);
+        self.alarm().map(|(alarm, _)| alarm)
     }
 
     /// Process `j` begins with the slice after `j·T/64`.
@@ -255,37 +298,34 @@ impl Panel {
         }
     }
 
-    /// Weighs what could have grown, and answers with the first monitor that is over its threshold.
-    fn weigh(&mut self, heard: &Heard) -> Option<Alarm> {
+    /// Weighs what could have grown, and raises the alarms of monitors that are over their threshold.
+    fn weigh(&mut self, heard: &Heard) {
         let pending = self.in_flight();
-        let threshold = self.settings.threshold();
-        let mut alarm = None;
-        let mut over = |log_w: f64, which: Alarm| {
-            if log_w >= threshold {
-                alarm = alarm.or(Some(which));
-            }
-        };
+        let mut over: [Option<f64>; 6] = [None; 6];
+        let mut weighed = |which: Alarm, log_w: f64| over[which as usize] = Some(log_w);
         if heard.failed > 0 {
-            over(self.availability_all.weigh(0), Alarm::AvailabilityAll);
+            weighed(Alarm::AvailabilityAll, self.availability_all.weigh(0));
         }
         if let Some(monitor) = self.latency_all.as_mut().filter(|_| heard.slow > 0) {
-            over(monitor.weigh(0), Alarm::LatencyAll);
+            weighed(Alarm::LatencyAll, monitor.weigh(0));
         }
         if heard.new.failed > 0 {
-            over(self.availability_new.weigh(pending), Alarm::AvailabilityNew);
+            weighed(Alarm::AvailabilityNew, self.availability_new.weigh(pending));
+            weighed(Alarm::CompareErrors, self.relative.weigh(0).min(self.absolute.weigh(pending)));
         }
         if let Some(monitor) = self.latency_new.as_mut().filter(|_| heard.new.slow > 0) {
-            over(monitor.weigh(pending), Alarm::LatencyNew);
-        }
-        if heard.new.failed > 0 {
-            let relative = self.relative.weigh(0);
-            let both = relative.min(self.absolute.weigh(pending));
-            over(both, Alarm::CompareErrors);
+            weighed(Alarm::LatencyNew, monitor.weigh(pending));
         }
         if heard.new.beyond.iter().any(|n| *n > 0) && heard.old.timed > 0 {
-            over(mean(self.compared.each_mut().map(|m| m.weigh(0))), Alarm::CompareLatency);
+            weighed(Alarm::CompareLatency, mean(self.compared.each_mut().map(|m| m.weigh(0))));
         }
-        alarm
+        let (threshold, armed) = (self.settings.threshold(), self.settings.armed);
+        for alarm in Alarm::ALL {
+            let raised = &mut self.raised[alarm as usize];
+            if raised.is_none() && armed.covers(alarm) && over[alarm as usize].is_some_and(|log_w| log_w >= threshold) {
+                *raised = Some(self.slices);
+            }
+        }
     }
 
     /// Due and not known.
@@ -293,38 +333,63 @@ impl Panel {
         self.due.saturating_sub(self.resolved)
     }
 
-    /// The alarm, and the slice (from 1) in which it was raised.
-    pub const fn alarm(&self) -> Option<(Alarm, u64)> {
-        self.alarm
+    /// The first alarm, and the slice (from 1) in which it was raised.
+    pub fn alarm(&self) -> Option<(Alarm, u64)> {
+        self.alarms().min_by_key(|(_, slice)| *slice)
     }
 
-    /// How many more good requests would certify a PASS: of all traffic, and of the new version. Both are zero when it is certified.
-    pub fn missing(&self) -> (u64, u64) {
-        let (p0, beta, pending) = (self.settings.p0, self.settings.beta, self.in_flight());
-        let need = |bad: u64, trials: u64, share: f64| missing(bad, trials, share, beta);
-        let all = need(self.availability_all.bad() + pending, self.due, p0);
-        let new_trials = self.availability_new.trials() + self.unattributed + pending;
-        let new = need(self.availability_new.bad() + self.unattributed_failed + pending, new_trials, p0);
-        let slow = |monitor: &Option<Monitor>, extra: u64, trials: u64| match (monitor, self.settings.p_slow) {
-            (Some(m), Some(p)) => need(m.bad() + extra + pending, trials, p),
-            _ => 0,
-        };
-        (all.max(slow(&self.latency_all, 0, self.due)), new.max(slow(&self.latency_new, self.unattributed_slow, new_trials)))
+    /// All alarms that were raised, in the order in which monitors are asked, each with its slice (from 1).
+    pub fn alarms(&self) -> impl Iterator<Item = (Alarm, u64)> + '_ {
+        Alarm::ALL.into_iter().filter_map(|alarm| Some((alarm, self.raised[alarm as usize]?)))
+    }
+
+    /// How many more good requests would certify a PASS, with `pending` of those in flight counted as bad: of all traffic, and of the new
+    /// version. Both are zero when it is certified.
+    pub fn missing(&self, pending: u64) -> (u64, u64) {
+        let need = |claim: Claim| missing(claim.bad, claim.trials, claim.share, self.settings.beta);
+        let (all, new) = self.claims(pending);
+        let most = |claims: [Option<Claim>; 2]| claims.into_iter().flatten().map(need).max().unwrap_or(0);
+        (most(all), most(new))
     }
 
     /// Is a PASS certified: is each share proved to be below its limit, with an error of at most `beta`?
     pub fn is_certified(&self) -> bool {
-        let (p0, beta, pending) = (self.settings.p0, self.settings.beta, self.in_flight());
-        let new_trials = self.availability_new.trials() + self.unattributed + pending;
-        let ok = |bad: u64, trials: u64, share: f64| is_certified(bad + pending, trials, share, beta);
-        let slow = |monitor: &Option<Monitor>, extra: u64, trials: u64| match (monitor, self.settings.p_slow) {
-            (Some(m), Some(p)) => ok(m.bad() + extra, trials, p),
-            _ => true,
-        };
-        ok(self.availability_all.bad(), self.due, p0)
-            && ok(self.availability_new.bad() + self.unattributed_failed, new_trials, p0)
-            && slow(&self.latency_all, 0, self.due)
-            && slow(&self.latency_new, self.unattributed_slow, new_trials)
+        self.missing(self.in_flight()) == (0, 0)
+    }
+
+    /// What a PASS claims: of all traffic and of the new version (where there is one), of failures and of slow answers. What is in flight
+    /// counts as bad, and what no version can be named for counts as the new one's.
+    fn claims(&self, pending: u64) -> ([Option<Claim>; 2], [Option<Claim>; 2]) {
+        let Settings { p0, p_slow, armed, .. } = self.settings;
+        let claim = |bad: u64, trials: u64, share: f64| Claim { bad: bad + pending, trials, share };
+        let failed = |bad: u64, trials: u64| armed.availability.then(|| claim(bad, trials, p0));
+        let slow = |bad: u64, trials: u64| p_slow.map(|share| claim(bad, trials, share));
+        let bad = |monitor: &Option<Monitor>| monitor.as_ref().map_or(0, Monitor::bad);
+        let trials = self.availability_new.trials() + self.unattributed + self.in_flight();
+        let new = [
+            failed(self.availability_new.bad() + self.unattributed_failed, trials),
+            slow(bad(&self.latency_new) + self.unattributed_slow, trials),
+        ];
+        let all = [failed(self.availability_all.bad(), self.due), slow(bad(&self.latency_all), self.due)];
+        (all, if self.new_seen { new } else { [None, None] })
+    }
+
+    /// Bad events and trials that a monitor has counted. Of the latency comparison they are those of the three quantiles together.
+    pub fn counted(&self, which: Alarm) -> (u64, u64) {
+        let of = |monitor: &Monitor| (monitor.bad(), monitor.trials());
+        match which {
+            Alarm::AvailabilityAll => of(&self.availability_all),
+            Alarm::LatencyAll => self.latency_all.as_ref().map_or((0, 0), of),
+            Alarm::AvailabilityNew => of(&self.availability_new),
+            Alarm::LatencyNew => self.latency_new.as_ref().map_or((0, 0), of),
+            Alarm::CompareErrors => of(&self.relative),
+            Alarm::CompareLatency => self.compared.iter().map(of).fold((0, 0), |(s, n), (bad, trials)| (s + bad, n + trials)),
+        }
+    }
+
+    /// How it is set up.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// `ln W` of a monitor now.

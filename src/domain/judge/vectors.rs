@@ -7,7 +7,7 @@ use super::bounds;
 use super::confidence::{interval, is_certified, quantile_ranks};
 use super::evidence::{AGAINST, FOR};
 use super::monitor::Monitor;
-use super::panel::{Alarm, Arm, Heard, Panel, Settings};
+use super::panel::{Alarm, Arm, Armed, Heard, Panel, Settings};
 
 fn vectors() -> Value {
     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/verdict.json").to_owned();
@@ -203,6 +203,7 @@ fn whole_rollouts_end_alike() {
             c: f(&cfg["c"]),
             delta: f(&cfg["delta"]),
             max_slices: u(&cfg["t_max_slices"]),
+            armed: Armed::ALL,
         };
         close(settings.threshold(), f(&row["threshold"]), &row["name"]);
         let ended = play(&row, settings);

@@ -6,15 +6,16 @@ pub mod state;
 mod stuck;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::pod::{Membership, PodLife};
-use self::state::{DeploymentState, EndpointsState, PodState, ReplicaSetState};
+use self::state::{DeploymentState, EndpointsState, PodState, ReplicaSetState, TemplateState};
 pub use self::stuck::Stuck;
 use super::time::At;
-use super::traffic::Name;
+use super::traffic::{Name, PodTarget};
 
 /// Pods that are gone are remembered up to this many, the oldest forgotten first.
 const MAX_GONE: usize = 2_000;
@@ -182,6 +183,11 @@ impl Rollout {
         sets
     }
 
+    /// What pods of a revision are like.
+    pub fn template(&self, revision: &str) -> Option<&TemplateState> {
+        self.sets.values().find(|s| &*s.hash == revision).map(|s| &s.template)
+    }
+
     /// Pods that exist, in order of appearance.
     pub fn pods(&self) -> Vec<&PodLife> {
         let mut pods: Vec<_> = self.pods.values().collect();
@@ -197,6 +203,16 @@ impl Rollout {
     /// A pod by name, gone or not.
     pub fn pod_named(&self, name: &str) -> Option<&PodLife> {
         self.pods.values().chain(self.gone.iter().rev()).find(|p| &*p.state.name == name)
+    }
+
+    /// Where each pod can be asked at its own address: from its first readiness until it is gone, also while it is on its way out.
+    pub fn targets(&self) -> Vec<PodTarget> {
+        let port = self.endpoints.values().flat_map(|s| &s.endpoints).find_map(|e| e.port);
+        let target = |life: &PodLife| {
+            let address = life.state.ip.as_ref()?.parse().ok()?;
+            Some(PodTarget { pod: life.state.name.clone(), address: SocketAddr::new(address, port?) })
+        };
+        self.pods().into_iter().filter(|life| life.ready.is_some()).filter_map(target).collect()
     }
 
     /// Everything that was asked for is there and available, by status at least as new as the change.

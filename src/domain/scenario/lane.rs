@@ -24,6 +24,9 @@ pub struct Lane {
     /// By the lane's name when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<LaneMode>,
+    /// Where its requests enter.
+    #[serde(default, skip_serializing_if = "Entry::is_ingress")]
+    pub entry: Entry,
     /// Kept connections; with `users` each has its own instead.
     #[serde(default = "default_connections")]
     pub connections: usize,
@@ -45,7 +48,8 @@ pub struct Lane {
     /// Instead of the traffic's timeout; nothing when it is zero. On a lane `stream` it is that of the first byte.
     #[serde(default, skip_serializing_if = "Duration::is_zero", with = "human")]
     pub timeout: Duration,
-    /// What is spoken: `http1`, `http2`, or `auto`, which over TLS lets the server choose.
+    /// What is spoken: `http1`, `http2`, or `auto`, which over TLS lets the server choose. Over HTTP/2 each kept connection carries up to 100
+    /// requests at once, if the other side allows as many: what browsers and gateways do.
     #[serde(default, skip_serializing_if = "ProtocolChoice::is_default")]
     pub protocol: ProtocolChoice,
     /// A stream is ended after this.
@@ -65,6 +69,26 @@ pub struct Leg {
     pub over: Duration,
     /// To so many slots a second.
     pub rate: f64,
+}
+
+/// Where requests enter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// Through the Ingress in front of the target, or the traffic's `url`: as users do.
+    #[default]
+    Ingress,
+    /// At the cluster address of the Service: as other pods do. It must be reachable from here.
+    Service,
+    /// At each pod's own address in turn, from its first readiness until it is gone. It shows who failed; users do not come this way, so
+    /// it counts in no objective and in no figure but its own.
+    Pods,
+}
+
+impl Entry {
+    const fn is_ingress(&self) -> bool {
+        matches!(self, Self::Ingress)
+    }
 }
 
 /// What happens to connections.
@@ -153,6 +177,9 @@ impl Lane {
             Some(LaneMode::Stream) if self.length.is_zero() || self.stall.is_zero() => {
                 wrong("lanes", "a stream has a `length` and a `stall` of more than nothing")
             }
+            Some(LaneMode::Inflight | LaneMode::Stream) if self.entry == Entry::Pods => {
+                wrong("entry", "pods are asked by lanes that are fresh or kept")
+            }
             Some(_) if self.path.as_ref().is_some_and(|path| !path.starts_with('/')) => wrong("path", "a path begins with `/`"),
             Some(_) => Ok(()),
         }
@@ -214,6 +241,7 @@ mod tests {
             ("stream", "{rate: 1, stall: 0s}", "lanes"),
             ("mine", "{rate: 1}", "lanes"),
             ("fresh", "{rate: 1, path: x}", "path"),
+            ("stream", "{rate: 1, entry: pods}", "entry"),
         ];
         for (name, yaml, field) in all {
             assert_eq!(fault(name, yaml), field, "{name} {yaml}");

@@ -3,19 +3,21 @@
 mod lane;
 mod overlay;
 mod parse;
+mod request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use lane::{Lane, LaneMode, Leg};
+pub use lane::{Entry, Lane, LaneMode, Leg};
 pub use overlay::merge_by_name;
 pub use parse::{ScenarioError, parse};
+pub use request::{Assertions, Header, Kept, StatusRange, Tls};
 
 use super::objective::Objective;
 use super::rollout::guard::Guard;
-use super::traffic::Name;
+use super::traffic::{Expect, Name};
 use super::verdict::VerdictKind;
 
 /// A whole scenario file. Unknown fields are errors.
@@ -50,6 +52,9 @@ pub struct Scenario {
     /// How long the run goes on after a breach, to see its cause whole.
     #[serde(with = "human", default = "default_aftermath")]
     pub aftermath: Duration,
+    /// How early the statistics may speak.
+    #[serde(default)]
+    pub judge: Judge,
     /// What a breach does to the workload.
     #[serde(default)]
     pub guard: Guard,
@@ -106,9 +111,24 @@ pub struct Traffic {
     /// A whole URL instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// `GET` unless said otherwise: one that changes something must be named.
+    #[serde(default = "default_method")]
+    pub method: String,
+    /// Sent with a method that has a body.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
     /// Added to each request.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Header>,
+    /// What a good answer looks like.
+    #[serde(default)]
+    pub expect: Assertions,
+    /// For `https://`.
+    #[serde(default, skip_serializing_if = "Tls::is_default")]
+    pub tls: Tls,
+    /// Response headers that name the pod that answered, the first present wins. With none, no answer is put down to a version.
+    #[serde(default = "default_pod_headers")]
+    pub pod_headers: Vec<String>,
     /// From the intended start to the last byte.
     #[serde(with = "human", default = "default_timeout")]
     pub timeout: Duration,
@@ -117,6 +137,39 @@ pub struct Traffic {
     pub connect_timeout: Duration,
     /// Ways of sending.
     pub lanes: BTreeMap<Name, Lane>,
+}
+
+/// How early the statistics may speak. Objectives say what must hold at the end; this says what a healthy rollout may do on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judge {
+    /// A healthy rollout may fail this long completely at once, say when pods end, without being stopped for it. A quarter of the error
+    /// budget of a rollout of two minutes when it is left out: 300 ms at 99 %, 30 ms at 99.9 %.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "human::optional")]
+    pub burst_tolerance: Option<Duration>,
+    /// What it means when the new version fails more than the old one does at the same time, be it within the objectives.
+    #[serde(default)]
+    pub compare_errors: Compare,
+    /// What it means when the new version is slower than the old one was and is, be it within the objectives.
+    #[serde(default = "default_compare_latency")]
+    pub compare_latency: Compare,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self { burst_tolerance: None, compare_errors: Compare::Breach, compare_latency: default_compare_latency() }
+    }
+}
+
+/// What a difference between the versions means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compare {
+    /// The rollout is a breach.
+    #[default]
+    Breach,
+    /// Nothing.
+    Ignore,
 }
 
 /// One step of the change.
@@ -214,6 +267,10 @@ pub struct Expectation {
     pub findings: Vec<String>,
 }
 
+/// With one or two pods of a version, a slow node looks like a slow version.
+const fn default_compare_latency() -> Compare {
+    Compare::Ignore
+}
 fn default_namespace() -> String {
     "default".into()
 }
@@ -237,6 +294,12 @@ const fn default_ready_within() -> Duration {
 }
 const fn default_baseline() -> Duration {
     Duration::from_secs(3)
+}
+fn default_method() -> String {
+    "GET".into()
+}
+fn default_pod_headers() -> Vec<String> {
+    Expect::default().pod_headers
 }
 const fn default_timeout() -> Duration {
     Duration::from_secs(2)
@@ -263,6 +326,24 @@ pub mod human {
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(d)?;
         humantime::parse_duration(&text).map_err(|_| D::Error::custom(format!("`{text}` is no duration, as in `1m30s` or `250ms`")))
+    }
+
+    /// The same for what may be left out.
+    pub mod optional {
+        use super::{Deserializer, Duration, Serializer};
+
+        /// Writes `1m 30s`.
+        pub fn serialize<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+            match d {
+                Some(d) => super::serialize(d, s),
+                None => s.serialize_none(),
+            }
+        }
+
+        /// Reads `1m30s`.
+        pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+            super::deserialize(d).map(Some)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Scenario, Step};
+use super::{Entry, Scenario, Step};
 use crate::domain::words::nearest;
 
 /// No scenario file is larger than this.
@@ -133,7 +133,11 @@ fn check(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     for (name, lane) in &scenario.traffic.lanes {
         lane.check(name)?;
     }
-    let names: Vec<&str> = scenario.traffic.lanes.keys().map(|n| &**n).collect();
+    let judged = |lane: &super::Lane| lane.entry != Entry::Pods;
+    let names: Vec<&str> = scenario.traffic.lanes.iter().filter(|(_, lane)| judged(lane)).map(|(n, _)| &**n).collect();
+    if names.is_empty() {
+        return Err(("lanes", "a lane that asks pods counts in no objective: there must be another one".into()));
+    }
     for objective in &scenario.then {
         if let Some(lane) = objective.lane.as_deref().filter(|l| !names.contains(l)) {
             return Err(("then", unknown("lane", lane, &names)));

@@ -13,7 +13,6 @@ use crate::domain::display::clean;
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::rollout::Phase;
 use crate::domain::slice::Failure;
-use crate::domain::time::At;
 use crate::domain::traffic::Name;
 
 /// Examples in a summary.
@@ -149,7 +148,7 @@ impl Example {
             due_s: Seconds(failure.due),
             sent_s: failure.sent.map(Seconds),
             known_s: Seconds(failure.known),
-            phase: phase_at(course, failure.due),
+            phase: course.phase_at(failure.due),
             status: failure.status,
             pod: failure.pod.as_deref().map(clean),
             revision: failure.pod.as_deref().and_then(|p| course.revision_of(p)).map(|r| clean(r)),
@@ -163,8 +162,4 @@ impl Example {
             note: clean(&failure.note),
         }
     }
-}
-
-fn phase_at(course: &Course, at: At) -> Phase {
-    course.phases().iter().rev().find(|(from, _)| *from <= at).map_or(Phase::Baseline, |(_, phase)| *phase)
 }

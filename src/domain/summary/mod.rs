@@ -15,7 +15,7 @@ pub use failures::{Connection, Example, Failures, Group};
 pub use objectives::{Budget, Expected, Objective, ObjectiveState};
 pub use rollout::{PhaseSpan, Pod, Revision, Rollout, Side};
 pub use steps::Step;
-pub use traffic::{Answers, Figures, Lane, Outage, PodTraffic, Quantiles, RevisionTraffic, Traffic};
+pub use traffic::{Answers, Between, Figures, Intervals, Lane, Outage, PodTraffic, Quantiles, RevisionTraffic, Traffic};
 pub use units::{Millis, Seconds};
 
 use super::course::Course;

@@ -9,6 +9,7 @@ use super::rollout::{Side, side_of};
 use super::{Millis, Seconds};
 use crate::domain::course::Course;
 use crate::domain::display::{clean, percent};
+use crate::domain::judge::confidence;
 use crate::domain::latency::Latencies;
 use crate::domain::objective::Ppm;
 use crate::domain::outcome::{Blame, Counts, Outcome};
@@ -33,6 +34,9 @@ pub struct Traffic {
     pub baseline: Figures,
     /// Each lane by itself.
     pub lanes: Vec<Lane>,
+    /// Lanes that ask each pod at its own address: they show who failed, and count in no objective and in no other figure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<Lane>,
     /// From the change on, by the revision of the pod that answered; who did not say which pod it was is `unknown`.
     pub revisions: Vec<RevisionTraffic>,
     /// From the change on, by the pod that answered; at most 200, those with most failures first.
@@ -89,6 +93,8 @@ pub struct Answers {
     pub availability_ppm: Option<u32>,
     /// The same as people write it, rounded down.
     pub availability: Option<String>,
+    /// Where the true availability lies with 95 % certainty, at all moments of the run at once, in parts per million.
+    pub availability_interval_ppm: Option<Between<u32>>,
     /// Of good answers, from the intended start to the last byte.
     pub latency: Option<Quantiles>,
     /// How many ended in each outcome.
@@ -107,8 +113,32 @@ pub struct Quantiles {
     pub p99_ms: Millis,
     /// 99.9 % of them.
     pub p99_9_ms: Millis,
+    /// Where the true quantiles lie with 95 % certainty, at all moments of the run at once.
+    pub intervals: Intervals,
     /// All of them.
     pub max_ms: Millis,
+}
+
+/// The ends of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Between<T> {
+    /// The lower one.
+    pub low: T,
+    /// The upper one.
+    pub high: T,
+}
+
+/// Intervals around quantiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Intervals {
+    /// Around `p50_ms`.
+    pub p50_ms: Between<Millis>,
+    /// Around `p90_ms`.
+    pub p90_ms: Between<Millis>,
+    /// Around `p99_ms`.
+    pub p99_ms: Between<Millis>,
+    /// Around `p99_9_ms`.
+    pub p99_9_ms: Between<Millis>,
 }
 
 /// A stretch of a lane without a good answer, by intended starts.
@@ -173,6 +203,7 @@ impl Traffic {
             measured: Figures::of(&measured),
             baseline: Figures::of(&tally.baseline()),
             lanes: Lane::all(course),
+            aside: Lane::aside(course),
             revisions: revisions(course, &measured),
             pods: pods(course, &measured),
         }
@@ -185,8 +216,16 @@ impl Traffic {
 }
 
 impl Lane {
-    /// All lanes, by name.
+    /// All lanes that count, by name.
     pub fn all(course: &Course) -> Vec<Self> {
+        Self::of(course, course.tally.lanes())
+    }
+
+    fn aside(course: &Course) -> Vec<Self> {
+        Self::of(course, course.tally.aside())
+    }
+
+    fn of(course: &Course, lanes: &BTreeMap<Name, LaneTally>) -> Vec<Self> {
         let plan = |name: &str| course.traffic().and_then(|t| t.lanes.iter().find(|l| &*l.name == name));
         let lane = |(name, tally): (&Name, &LaneTally)| Self {
             lane: clean(name),
@@ -195,7 +234,7 @@ impl Lane {
             measured: Figures::of(&tally.measured),
             baseline: Figures::of(&tally.baseline),
         };
-        course.tally.lanes().iter().map(lane).collect()
+        lanes.iter().map(lane).collect()
     }
 }
 
@@ -236,6 +275,10 @@ impl Answers {
             excluded: counts.of(Blame::Verifier),
             availability_ppm: availability.map(|a| a.0),
             availability: availability.map(percent),
+            availability_interval_ppm: confidence::availability(counts.bad(), counts.valid()).map(|between| {
+                let [low, high] = confidence::ppm(between);
+                Between { low, high }
+            }),
             latency: Quantiles::of(latency),
             outcomes: *counts,
         }
@@ -245,7 +288,15 @@ impl Answers {
 impl Quantiles {
     fn of(latency: &Latencies) -> Option<Self> {
         let at = |ppm| latency.quantile(Ppm(ppm)).map(Millis);
+        let around =
+            |ppm| confidence::latency(latency, Ppm(ppm)).map(|(low, high)| Between { low: Millis(low), high: Millis(high) });
         Some(Self {
+            intervals: Intervals {
+                p50_ms: around(500_000)?,
+                p90_ms: around(900_000)?,
+                p99_ms: around(990_000)?,
+                p99_9_ms: around(999_000)?,
+            },
             p50_ms: at(500_000)?,
             p90_ms: at(900_000)?,
             p99_ms: at(990_000)?,

@@ -130,6 +130,11 @@ impl Decoder {
         }
     }
 
+    /// Bytes of room taken by an incomplete head.
+    pub(crate) fn held(&self) -> usize {
+        self.held.capacity()
+    }
+
     /// Makes ready for the next answer.
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
@@ -145,7 +150,8 @@ impl Decoder {
             self.head_complete(input.get(..end).unwrap_or_default(), rules, sink)?;
             return Ok(end);
         }
-        self.held.extend_from_slice(input.get(..budget.saturating_add(1)).unwrap_or(input));
+        let room = (budget + 1).saturating_sub(before);
+        self.held.extend_from_slice(input.get(..room).unwrap_or(input));
         let Some(end) = head_end(&self.held, before.saturating_sub(2))? else {
             return if self.held.len() > budget { Err(Violation::TooLarge("head")) } else { Ok(input.len()) };
         };

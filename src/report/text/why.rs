@@ -60,12 +60,13 @@ fn expectation(s: &Summary) -> Option<Line> {
 
 /// The objectives, each with what was measured and what its budget allowed.
 pub(super) fn objectives(s: &Summary, look: Look) -> Vec<Line> {
-    let mut table = Table::new("llrrrl");
-    table.row(Paint::Faint, ["", "objective", "measured", "failed", "allowed"]);
+    let mut table = Table::new("llrlrrl");
+    table.row(Paint::Faint, ["", "objective", "measured", "95 % interval", "failed", "allowed"]);
     for objective in &s.objectives {
         let (bad, allowed) = objective.budget.map(|b| (count(b.bad), count(b.allowed))).unwrap_or_default();
         let measured = objective.measured.clone().unwrap_or_default();
-        let cells = [objective.objective.clone(), measured, bad, allowed, open(objective)];
+        let interval = objective.interval.clone().unwrap_or_default();
+        let cells = [objective.objective.clone(), measured, interval, bad, allowed, open(objective)];
         table.painted(std::iter::once(words::mark(objective, look)).chain(cells.map(|c| (Paint::Plain, c))));
     }
     std::iter::once(title("Objectives")).chain(table.lines()).collect()
