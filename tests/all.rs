@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by failing")]
 
 mod api;
+mod cpu_group;
 mod fuzz;
 mod ingress;
 mod layers;

@@ -1,13 +1,19 @@
 //! `verifier load` as a process of its own: starved of processor, descriptors and ports before a healthy service, it blames nobody.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use hyper::{Response, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::cpu_group::CpuGroup;
 
 const VERIFIER: &str = env!("CARGO_BIN_EXE_verifier");
 /// What a target can do wrong, as outcomes of a report.
@@ -73,6 +79,52 @@ fn a_verifier_with_an_eighth_of_a_processor_blames_nobody() {
     assert!(validity["valid"] == false && validity["away"].as_u64() > Some(500_000), "and knows it: {validity:#}");
 }
 
+/// Answers every request in HTTP/1.1 or HTTP/2 at once, until the test's process ends.
+fn healthy_in_both() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new("ok".to_owned())) });
+                let builder = auto::Builder::new(TokioExecutor::new());
+                tokio::spawn(async move { builder.serve_connection(TokioIo::new(stream), service).await.is_ok() });
+            }
+        });
+    });
+    address
+}
+
+#[test]
+#[cfg_attr(not(has_cpu_groups), ignore = "no control groups can be made here: it needs root, and a writable /sys/fs/cgroup")]
+fn a_verifier_with_a_tenth_of_a_processor_blames_nobody_in_either_protocol() {
+    for protocol in ["", " --http2"] {
+        let group = CpuGroup::tenth();
+        let words = format!(
+            "load http://{}/ --rate 1500 --lanes fresh,kept -c 4 --timeout 100ms -d 3s -o json{protocol}",
+            healthy_in_both()
+        );
+        let child = load(&mut group.command(VERIFIER), &words);
+        let report = report(&child.wait_with_output().unwrap());
+        let blamed: Vec<_> = TARGETS.iter().filter(|name| outcome(&report, name) > 0).collect();
+        assert!(blamed.is_empty() && outcome(&report, "ok") > 0, "{protocol}: {report:#}");
+        assert!(group.throttled() > 10, "it was starved: {report:#}");
+        assert!(report["validity"]["throttled"].as_u64() > Some(100_000), "and knows it: {:#}", report["validity"]);
+    }
+}
+
+#[test]
+fn http2_without_descriptors_blames_nobody() {
+    let words = format!("load http://{}/ --http2 --rate 400 --lanes fresh,kept -c 80 -d 1s -o json", healthy_in_both());
+    let child = load(Command::new("sh").args(["-c", r#"ulimit -n 64 && exec "$0" "$@""#, VERIFIER]), &words);
+    let report = report(&child.wait_with_output().unwrap());
+    let blamed: Vec<_> = TARGETS.iter().filter(|name| outcome(&report, name) > 0).collect();
+    assert!(blamed.is_empty() && outcome(&report, "no_descriptor") > 20, "{report:#}");
+}
+
 #[test]
 fn without_descriptors_nothing_is_sent_and_nobody_blamed() {
     // It never accepts: the system completes the connections, and they stay open for as long as the timeout.
@@ -85,8 +137,11 @@ fn without_descriptors_nothing_is_sent_and_nobody_blamed() {
     assert_eq!((&report["validity"]["valid"], &report["validity"]["descriptors"]["limit"]), (&false.into(), &64.into()));
 }
 
-/// Needs `unshare -rn` and `ip`: root, or a system that lets anybody make user namespaces.
 #[test]
+#[cfg_attr(
+    not(has_namespaces),
+    ignore = "no network namespaces can be made here: it needs unshare and ip, and a system that allows it"
+)]
 fn without_ports_nothing_is_sent_and_nobody_blamed() {
     let script = r#"
         ip link set lo up && echo 40000 40019 >/proc/sys/net/ipv4/ip_local_port_range || exit 1

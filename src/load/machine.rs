@@ -87,7 +87,10 @@ fn cpu_stat_paths(groups: &str) -> Vec<PathBuf> {
         let inside = group.into_iter().flat_map(|group| [group, String::new()]);
         paths.extend(inside.map(|group| PathBuf::from(root).join(group).join("cpu.stat")));
     };
-    add("/sys/fs/cgroup/cpu,cpuacct", group(&|controllers| controllers.split(',').any(|c| c == "cpu")));
+    let first = group(&|controllers| controllers.split(',').any(|c| c == "cpu"));
+    // The controller alone, or with the one that is usually mounted with it.
+    add("/sys/fs/cgroup/cpu,cpuacct", first.clone());
+    add("/sys/fs/cgroup/cpu", first);
     add("/sys/fs/cgroup", group(&str::is_empty));
     paths
 }
@@ -113,7 +116,9 @@ mod tests {
         let paths = |groups: &str| cpu_stat_paths(groups).into_iter().map(|p| p.display().to_string()).collect::<Vec<_>>();
         assert_eq!(paths("0::/kubepods/a\n"), ["/sys/fs/cgroup/kubepods/a/cpu.stat", "/sys/fs/cgroup/cpu.stat"]);
         let first = "4:memory:/m\n3:cpu,cpuacct:/pods/b\n";
-        assert_eq!(paths(first), ["/sys/fs/cgroup/cpu,cpuacct/pods/b/cpu.stat", "/sys/fs/cgroup/cpu,cpuacct/cpu.stat"]);
+        let at =
+            ["/sys/fs/cgroup/cpu,cpuacct/pods/b", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpu/pods/b", "/sys/fs/cgroup/cpu"];
+        assert_eq!(paths(first), at.map(|folder| format!("{folder}/cpu.stat")));
     }
 
     #[test]

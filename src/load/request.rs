@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::header::HOST;
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue, Method, Uri};
 
@@ -32,9 +32,6 @@ const OWN_HEADERS: [&str; 13] = [
     "x-verifier-run",
 ];
 
-/// Headers that nobody on the way is to remember.
-const SECRETS: [HeaderName; 2] = [AUTHORIZATION, COOKIE];
-
 /// A request in parts.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -57,13 +54,16 @@ impl Request {
             return Err(Unfit::Range { what: "the request's body", min: 0, max: BODY_MAX as u64 });
         }
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-        let mut set = |name: &str, value: &str| -> Result<(), Unfit> {
+        let mut add = |name: &str, value: &str, secret: bool| -> Result<(), Unfit> {
             let bad = || Unfit::Header(name.into());
-            let (name, value) = (name.parse::<HeaderName>().map_err(|_| bad())?, value.parse().map_err(|_| bad())?);
+            let (name, mut value): (_, HeaderValue) =
+                (name.parse::<HeaderName>().map_err(|_| bad())?, value.parse().map_err(|_| bad())?);
+            value.set_sensitive(secret);
             headers.retain(|(other, _)| *other != name);
             headers.push((name, value));
             Ok(())
         };
+        let mut set = |name: &str, value: &str| add(name, value, false);
         set("host", uri.authority().map_or("", Authority::as_str))?;
         set("user-agent", &format!("verifier/{} (+run {run_id})", env!("CARGO_PKG_VERSION")))?;
         set("accept", "*/*")?;
@@ -75,9 +75,9 @@ impl Request {
             if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) || host && !is_host(value) {
                 return Err(Unfit::Header(name.clone()));
             }
-            set(name, value)?;
+            add(name, value, true)?;
         }
-        set("x-verifier-run", run_id)?;
+        add("x-verifier-run", run_id, false)?;
         let request = Self { method, uri, headers, body: plan.body.clone().into_bytes() };
         if request.http1(Mode::Fresh).len() > HEAD_MAX + request.body.len() {
             return Err(Unfit::Range { what: "the request's head", min: 0, max: HEAD_MAX as u64 });
@@ -140,7 +140,7 @@ impl Request {
             write_header(&mut block, name.as_bytes(), value, false);
         }
         for (name, value) in self.headers.iter().filter(|(name, _)| *name != HOST) {
-            write_header(&mut block, name.as_str().as_bytes(), value.as_bytes(), SECRETS.contains(name));
+            write_header(&mut block, name.as_str().as_bytes(), value.as_bytes(), value.is_sensitive());
         }
         if self.says_length() {
             write_header(&mut block, b"content-length", self.body.len().to_string().as_bytes(), false);
@@ -189,6 +189,7 @@ fn parse_method(method: &str) -> Result<Method, Unfit> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::http2::script;
     use super::*;
     use crate::domain::secret::Secret;
 
@@ -215,6 +216,30 @@ mod tests {
         assert_eq!(text(&post, kept), format!("{head}content-length: 0\r\n\r\n"));
         post.body = "{\"a\":\"ü\"}".into();
         assert_eq!(text(&post, kept), format!("{head}content-length: 10\r\n\r\n{{\"a\":\"ü\"}}"));
+    }
+
+    #[test]
+    fn over_http2_it_says_the_same_and_what_we_were_given_is_remembered_by_nobody_on_the_way() {
+        let mut post = RequestPlan { method: "PUT".into(), body: "{}".into(), ..plan("https://shop.example/a?b=c") };
+        post.headers = [("Host".to_owned(), Secret::new("other:8")), ("Authorization".to_owned(), Secret::new("s3cret"))].into();
+        let prepared = Request::new(&post, "r1").unwrap().http2();
+        let agent = concat!("verifier/", env!("CARGO_PKG_VERSION"), " (+run r1)");
+        let expected = [
+            (":method", "PUT"),
+            (":scheme", "https"),
+            (":authority", "other:8"),
+            (":path", "/a?b=c"),
+            ("user-agent", agent),
+            ("accept", "*/*"),
+            ("accept-encoding", "identity"),
+            ("authorization", "s3cret"),
+            ("x-verifier-run", "r1"),
+            ("content-length", "2"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!((script::read_block(&prepared.block), prepared.body), (expected.to_vec(), b"{}".to_vec()));
+        let name = b"\x10\x0dauthorization";
+        assert!(prepared.block.windows(name.len()).any(|part| part == name), "never to be indexed");
     }
 
     #[test]

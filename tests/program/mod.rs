@@ -5,6 +5,7 @@
 mod bounds;
 mod ending;
 mod scenarios;
+mod starved;
 mod wrong;
 
 use std::fs::File;

@@ -48,7 +48,8 @@ pub struct Lane {
     /// Instead of the traffic's timeout; nothing when it is zero. On a lane `stream` it is that of the first byte.
     #[serde(default, skip_serializing_if = "Duration::is_zero", with = "human")]
     pub timeout: Duration,
-    /// What is spoken: `http1`, `http2`, or `auto`, which over TLS lets the server choose.
+    /// What is spoken: `http1`, `http2`, or `auto`, which over TLS lets the server choose. Over HTTP/2 each kept connection carries up to 100
+    /// requests at once, if the other side allows as many: what browsers and gateways do.
     #[serde(default, skip_serializing_if = "ProtocolChoice::is_default")]
     pub protocol: ProtocolChoice,
     /// A stream is ended after this.

@@ -2,6 +2,7 @@
 
 use super::script::{block, data, frame, goaway, head, ok, reset};
 use super::*;
+use crate::domain::secret::Secret;
 use crate::load::Protocol;
 
 /// What a server says on a stream.
@@ -181,7 +182,7 @@ fn what_has_no_end_is_too_large() {
     });
     let mut lane = fast(&server.url());
     ends(&ask(&lane), Outcome::TooLarge, "body");
-    lane.request.headers.insert("x-head".into(), crate::domain::secret::Secret::new("1"));
+    lane.request.headers.insert("x-head".into(), Secret::new("1"));
     ends(&ask(&lane), Outcome::TooLarge, "head");
 }
 
