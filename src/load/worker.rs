@@ -121,7 +121,7 @@ impl Worker {
 
     fn begin_due(&mut self) {
         for lane in self.lanes.iter_mut().flatten() {
-            lane.begin_due(&mut self.wires);
+            lane.begin_in_time(&mut self.wires);
         }
     }
 

@@ -127,6 +127,14 @@ impl Lane {
         *self.spec.name == *super::echo::LANE
     }
 
+    /// Begins slots when it is their time; see [`Schedule::next_begin`].
+    pub(crate) fn begin_in_time(&mut self, wires: &mut Wires) {
+        let now = wires.clock.now();
+        if self.schedule.next_begin().is_some_and(|at| at <= now) && !self.begin_due(wires) {
+            self.schedule.caught_up(now);
+        }
+    }
+
     /// Begins slots that are due. `true` when there are more of them.
     pub(crate) fn begin_due(&mut self, wires: &mut Wires) -> bool {
         for _ in 0..BURST {
@@ -177,7 +185,7 @@ impl Lane {
         }
         let reopen = self.pool.as_ref().filter(|_| !self.waiting.is_empty()).and_then(Pool::next_open);
         let parting = self.parting.front().map(|(until, _)| *until);
-        [self.schedule.next_due(), self.next_deadline().map(|then| attention.clock(then)), reopen, parting]
+        [self.schedule.next_begin(), self.next_deadline().map(|then| attention.clock(then)), reopen, parting]
             .into_iter()
             .flatten()
             .min()

@@ -6,6 +6,10 @@ use crate::domain::pacing::{Pacer, Users};
 use crate::domain::time::At;
 use crate::domain::traffic::{Arrivals, Mode};
 
+/// Slots by the clock are begun this long after the last ones at the earliest, in microseconds: on a lane that sends more often, those that became
+/// due meanwhile are begun together. To wake, and to wake the target, costs several times what a request does.
+const GATHER: u64 = 500;
+
 /// Which slots of a lane are a worker's: every `of`-th, from number `which` on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stride {
@@ -35,6 +39,8 @@ pub(crate) struct Schedule {
     /// When slots are due by the clock; for users: when at the earliest.
     pacer: Pacer,
     users: Option<Users>,
+    /// Slots by the clock are not begun before this.
+    begin_from: At,
     /// Own slots begun.
     begun: u64,
     /// Own slots reported as due.
@@ -54,7 +60,7 @@ impl Schedule {
                 (pacer, Some(Users::new(users, think, start, seed.wrapping_add(stride.which))))
             }
         };
-        Some(Self { stride, pacer, users, begun: 0, counted: 0, stopped: false })
+        Some(Self { stride, pacer, users, begin_from: At::ZERO, begun: 0, counted: 0, stopped: false })
     }
 
     /// When the next slot is due; nothing once stopped, or while all users wait for answers.
@@ -66,6 +72,20 @@ impl Schedule {
         match &self.users {
             None => Some(by_clock),
             Some(users) => users.next_due().map(|due| due.max(by_clock)),
+        }
+    }
+
+    /// When the next slots are to be begun.
+    pub(crate) fn next_begin(&mut self) -> Option<At> {
+        let from = self.begin_from;
+        self.next_due().map(|due| due.max(from))
+    }
+
+    /// All slots that were due at `now` have begun.
+    pub(crate) fn caught_up(&mut self, now: At) {
+        // Users ask when they are answered: to let them wait would slow them down.
+        if self.users.is_none() {
+            self.begin_from = At(now.0 + GATHER);
         }
     }
 
