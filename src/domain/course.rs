@@ -16,6 +16,7 @@ use super::slice::Failure;
 use super::tally::Tally;
 use super::time::At;
 use super::traffic::{Name, TrafficPlan};
+use super::validity::{Record, Recorder};
 use super::verdict::{Reason, Verdict, VerdictKind};
 
 /// Failures kept one by one for the report; later ones are counted only.
@@ -81,6 +82,7 @@ pub struct Course {
     /// The traffic as seen.
     pub tally: Tally,
     breakdown: Breakdown,
+    validity: Recorder,
     failures: VecDeque<Failure>,
     failures_unlisted: u64,
     steps: BTreeMap<usize, (At, Option<At>)>,
@@ -113,6 +115,7 @@ impl Course {
             rollout: Rollout::default(),
             tally: Tally::default(),
             breakdown: Breakdown::default(),
+            validity: Recorder::default(),
             failures: VecDeque::new(),
             failures_unlisted: 0,
             steps: BTreeMap::new(),
@@ -160,6 +163,7 @@ impl Course {
             What::StepEnded(ended) => self.step_ended(ended, at),
             What::Slice(slice) => {
                 self.tally.slice(slice);
+                self.validity.slice(slice);
                 let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
                 self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
             }
@@ -191,7 +195,8 @@ impl Course {
                 self.signal = self.signal.or(Some(*signal));
                 self.decide(VerdictKind::Aborted, vec![Reason::new("signal", format!("ended by signal {signal}"))]);
             }
-            What::RunStarted(_) | What::Closed(_) | What::Validity(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
+            What::Validity(second) => self.validity.second(second),
+            What::RunStarted(_) | What::Closed(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
         }
     }
 
@@ -446,6 +451,11 @@ impl Course {
     /// All that failed, by kind: exact, however many there were.
     pub const fn breakdown(&self) -> &Breakdown {
         &self.breakdown
+    }
+
+    /// What the verifier itself did and could not do.
+    pub const fn validity(&self) -> &Record {
+        self.validity.record()
     }
 
     /// Failures in the order they became known, and how many more there were.

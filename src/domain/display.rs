@@ -19,6 +19,12 @@ pub fn percent(share: Ppm) -> String {
     format!("{whole}.{} %", digits.trim_end_matches('0'))
 }
 
+/// The same rounded up: an upper bound.
+pub fn percent_up(share: Ppm) -> String {
+    let up = if share.0 < FINE { share.0.div_ceil(100) * 100 } else { share.0 };
+    percent(Ppm(up))
+}
+
 /// `5.25 ms`, `1.23 s`, `2m 05s`, `1h 02m`: three significant digits, rounded down, so that what is below a limit is shown below it.
 pub fn span(span: Duration) -> String {
     let micros = micros(span);
@@ -97,6 +103,12 @@ mod tests {
             shown,
             ["100.00 %", "99.9999 %", "99.995 %", "99.95 %", "99.90 %", "99.89 %", "98.99 %", "99.00 %", "0.50 %", "0.00 %"]
         );
+    }
+
+    #[test]
+    fn an_upper_bound_is_rounded_up() {
+        let shown = [1_000_000, 999_999, 998_999, 998_901, 990_000, 1, 0].map(|p| percent_up(Ppm(p)));
+        assert_eq!(shown, ["100.00 %", "99.9999 %", "99.90 %", "99.90 %", "99.00 %", "0.01 %", "0.00 %"]);
     }
 
     #[test]

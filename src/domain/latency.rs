@@ -33,10 +33,15 @@ impl Latencies {
 
     /// The smallest bucket that at least `share` of all lie at or below (nearest rank). Nothing when there are none.
     pub fn quantile(&self, share: Ppm) -> Option<Duration> {
-        let rank = (u128::from(self.count) * u128::from(share.0)).div_ceil(u128::from(Ppm::ONE)).max(1);
+        let rank = (u128::from(self.count) * u128::from(share.0)).div_ceil(u128::from(Ppm::ONE));
+        self.ranked(u64::try_from(rank).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// The one of this rank (from 1) in ascending order. Nothing when there are not so many.
+    pub fn ranked(&self, rank: u64) -> Option<Duration> {
         let mut seen = 0;
         self.buckets.iter().find_map(|(micros, count)| {
-            seen += u128::from(*count);
+            seen += *count;
             (seen >= rank).then(|| Duration::from_micros(*micros))
         })
     }

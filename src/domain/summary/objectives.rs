@@ -5,10 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::Decision;
 use crate::domain::course::Course;
-use crate::domain::display::clean;
-use crate::domain::judge::{Standing, State};
+use crate::domain::display::{clean, percent, percent_up, span};
+use crate::domain::judge::{Standing, State, confidence};
+use crate::domain::latency::Latencies;
+use crate::domain::objective::{self, Goal, Ppm};
 use crate::domain::scenario::Expectation;
+use crate::domain::tally::LaneSums;
 use crate::domain::verdict::VerdictKind;
+
+/// The share of runs in which the value may lie outside of its interval.
+const ERROR: f64 = 0.05;
 
 /// An objective and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,12 +23,25 @@ pub struct Objective {
     pub objective: String,
     /// What was measured, with its unit.
     pub measured: Option<String>,
+    /// Where the value behind it lies, for objectives about a share or a quantile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
     /// How many may fail, where the objective is about a share.
     pub budget: Option<Budget>,
     /// Whether it is met.
     pub state: ObjectiveState,
     /// Why it is missed, or cannot be told.
     pub why: Option<String>,
+}
+
+/// Where a measured value lies: with probability 95 % between these two at all moments of the run at once, so that looking often costs nothing.
+/// Written like the value itself, rounded outwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// At least.
+    pub low: String,
+    /// At most.
+    pub high: String,
 }
 
 /// How many may fail, and how many did.
@@ -49,10 +68,10 @@ pub enum ObjectiveState {
 impl Objective {
     /// All objectives, in the scenario's order.
     pub fn all(course: &Course) -> Vec<Self> {
-        course.standings().into_iter().map(Self::of).collect()
+        course.standings().into_iter().map(|standing| Self::of(course, standing)).collect()
     }
 
-    fn of(standing: Standing) -> Self {
+    fn of(course: &Course, standing: Standing) -> Self {
         let (state, why) = match standing.state {
             State::Met => (ObjectiveState::Met, None),
             State::Missed(reason) => (ObjectiveState::Missed, Some(clean(&reason.message))),
@@ -61,11 +80,46 @@ impl Objective {
         Self {
             objective: standing.objective.to_string(),
             measured: standing.measured,
+            interval: Interval::of(course, &standing.objective),
             budget: standing.budget.map(|(bad, allowed)| Budget { bad, allowed }),
             state,
             why,
         }
     }
+}
+
+impl Interval {
+    fn of(course: &Course, objective: &objective::Objective) -> Option<Self> {
+        let mut sums = LaneSums::default();
+        let lanes = course.tally.lanes().iter().filter(|(name, _)| objective.lane.as_ref().is_none_or(|l| l == *name));
+        lanes.for_each(|(_, lane)| sums.merge(&lane.measured));
+        match objective.goal {
+            Goal::Availability(_) => Self::of_share(sums.counts.bad(), sums.counts.valid()),
+            Goal::Latency { share, .. } => Self::of_quantile(&sums.latency, share),
+            Goal::LongestOutage(_) | Goal::DeployedWithin(_) => None,
+        }
+    }
+
+    /// Of the share of good answers.
+    pub(super) fn of_share(bad: u64, valid: u64) -> Option<Self> {
+        let (least, most) = confidence::interval(bad, valid, ERROR / 2.0);
+        (valid > 0).then(|| Self { low: percent(floor(1.0 - most)), high: percent_up(ceil(1.0 - least)) })
+    }
+
+    fn of_quantile(latency: &Latencies, share: Ppm) -> Option<Self> {
+        let (low, high) = confidence::quantile_ranks(latency.count(), share.fraction(), ERROR);
+        Some(Self { low: span(latency.ranked(low)?), high: span(latency.ranked(high)?) })
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of one")]
+fn floor(share: f64) -> Ppm {
+    Ppm((share.clamp(0.0, 1.0) * f64::from(Ppm::ONE)).floor() as u32)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of one")]
+fn ceil(share: f64) -> Ppm {
+    Ppm((share.clamp(0.0, 1.0) * f64::from(Ppm::ONE)).ceil() as u32)
 }
 
 /// What the scenario says the run must end in.

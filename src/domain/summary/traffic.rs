@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rollout::{Side, side_of};
-use super::{Millis, Seconds};
+use super::{Interval, Millis, Seconds};
 use crate::domain::course::Course;
 use crate::domain::display::{clean, percent};
 use crate::domain::latency::Latencies;
@@ -29,6 +29,9 @@ pub struct Traffic {
     pub intended_per_s: f64,
     /// All lanes, from the change on: what the objectives are about.
     pub measured: Figures,
+    /// Where the availability behind it lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_interval: Option<Interval>,
     /// All lanes, before the change.
     pub baseline: Figures,
     /// Each lane by itself.
@@ -171,6 +174,7 @@ impl Traffic {
             measured_from_s: tally.measured_from().map(Seconds),
             intended_per_s: Self::intended(course),
             measured: Figures::of(&measured),
+            measured_interval: Interval::of_share(measured.counts.bad(), measured.counts.valid()),
             baseline: Figures::of(&tally.baseline()),
             lanes: Lane::all(course),
             revisions: revisions(course, &measured),
