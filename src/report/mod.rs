@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod golden;
+pub mod html;
 pub mod json;
 mod line;
 mod live;
