@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(has_kubectl, has_cpu_groups, has_namespaces)");
+    println!("cargo::rustc-check-cfg=cfg(has_cpu_groups, has_namespaces)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PATH");
     let path = env::var_os("PATH").unwrap_or_default();
-    let places: Vec<PathBuf> = env::split_paths(&path).map(|folder| folder.join("kubectl")).collect();
-    if let Some(found) = places.iter().find(|place| Path::is_file(place)) {
-        println!("cargo::rerun-if-changed={}", found.display());
-        println!("cargo::rustc-cfg=has_kubectl");
+    for program in ["kubectl", "chromium"] {
+        println!("cargo::rustc-check-cfg=cfg(has_{program})");
+        let places: Vec<PathBuf> = env::split_paths(&path).map(|folder| folder.join(program)).collect();
+        if let Some(found) = places.iter().find(|place| Path::is_file(place)) {
+            println!("cargo::rerun-if-changed={}", found.display());
+            println!("cargo::rustc-cfg=has_{program}");
+        }
     }
     if has_cpu_groups() {
         println!("cargo::rustc-cfg=has_cpu_groups");

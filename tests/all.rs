@@ -10,5 +10,6 @@ mod layers;
 mod load;
 mod manifests;
 mod node;
+mod page;
 mod program;
 mod workload;

@@ -81,7 +81,7 @@ pub(super) struct RunArgs {
     /// What to print on standard output at the end
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(super) output: Format,
-    /// Write further reports: json=FILE
+    /// Write further reports: html=FILE, json=FILE
     #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
     pub(super) out: Vec<String>,
     /// Seed of every random choice; drawn and printed when it is left out

@@ -12,15 +12,17 @@ use crate::report::text::File;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Json,
+    Html,
 }
 
 impl Kind {
-    const ALL: [Self; 1] = [Self::Json];
+    const ALL: [Self; 2] = [Self::Json, Self::Html];
 
     /// The word before `=`.
     const fn word(self) -> &'static str {
         match self {
             Self::Json => "json",
+            Self::Html => "html",
         }
     }
 
@@ -28,12 +30,14 @@ impl Kind {
     const fn what(self) -> &'static str {
         match self {
             Self::Json => "summary",
+            Self::Html => "report",
         }
     }
 
     fn render(self, summary: &Summary) -> Result<String, serde_json::Error> {
         match self {
             Self::Json => report::json::document(summary),
+            Self::Html => Ok(report::html::document(summary)),
         }
     }
 }

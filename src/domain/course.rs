@@ -19,6 +19,7 @@ use super::slice::Failure;
 use super::tally::Tally;
 use super::time::At;
 use super::traffic::{Name, TrafficPlan};
+use super::validity::{Record, Recorder};
 use super::verdict::{Reason, Verdict, VerdictKind};
 
 /// Failures kept one by one for the report; later ones are counted only.
@@ -85,6 +86,7 @@ pub struct Course {
     pub tally: Tally,
     breakdown: Breakdown,
     hearing: Option<Hearing>,
+    validity: Recorder,
     failures: VecDeque<Failure>,
     failures_unlisted: u64,
     failures_aside: VecDeque<Failure>,
@@ -119,6 +121,7 @@ impl Course {
             tally: Tally::default(),
             breakdown: Breakdown::default(),
             hearing: None,
+            validity: Recorder::default(),
             failures: VecDeque::new(),
             failures_unlisted: 0,
             failures_aside: VecDeque::new(),
@@ -175,6 +178,7 @@ impl Course {
             What::StepEnded(ended) => self.step_ended(ended, at),
             What::Slice(slice) => {
                 self.tally.slice(slice);
+                self.validity.slice(slice);
                 if let Some(hearing) = &mut self.hearing {
                     hearing.slice(slice, &self.rollout);
                 }
@@ -216,7 +220,8 @@ impl Course {
                 self.signal = self.signal.or(Some(*signal));
                 self.decide(VerdictKind::Aborted, vec![Reason::new("signal", format!("ended by signal {signal}"))]);
             }
-            What::RunStarted(_) | What::Closed(_) | What::Validity(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
+            What::Validity(second) => self.validity.second(second),
+            What::RunStarted(_) | What::Closed(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
         }
     }
 
@@ -479,6 +484,11 @@ impl Course {
     /// All that failed, by kind: exact, however many there were.
     pub const fn breakdown(&self) -> &Breakdown {
         &self.breakdown
+    }
+
+    /// What the verifier itself did and could not do.
+    pub const fn validity(&self) -> &Record {
+        self.validity.record()
     }
 
     /// Failures in the order they became known, and how many more there were.

@@ -27,6 +27,12 @@ pub fn points(ppm: i64) -> String {
     if ppm.unsigned_abs() < 1_000 { format!("{sign}{whole}.{rest:04}") } else { format!("{sign}{whole}.{:02}", rest / 100) }
 }
 
+/// The same rounded up: an upper bound.
+pub fn percent_up(share: Ppm) -> String {
+    let up = if share.0 < FINE { share.0.div_ceil(100) * 100 } else { share.0 };
+    percent(Ppm(up))
+}
+
 /// `5.25 ms`, `1.23 s`, `2m 05s`, `1h 02m`: three significant digits, rounded down, so that what is below a limit is shown below it.
 pub fn span(span: Duration) -> String {
     let micros = micros(span);
@@ -111,6 +117,12 @@ mod tests {
     fn points_keep_their_sign_and_small_ones_all_their_digits() {
         let shown = [0, 125, -125, 999, 1_000, 86_120, -86_190, 1_000_000, -1_000_000].map(points);
         assert_eq!(shown, ["0.0000", "0.0125", "-0.0125", "0.0999", "0.10", "8.61", "-8.61", "100.00", "-100.00"]);
+    }
+
+    #[test]
+    fn an_upper_bound_is_rounded_up() {
+        let shown = [1_000_000, 999_999, 998_999, 998_901, 990_000, 1, 0].map(|p| percent_up(Ppm(p)));
+        assert_eq!(shown, ["100.00 %", "99.9999 %", "99.90 %", "99.90 %", "99.00 %", "0.01 %", "0.00 %"]);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::course::Course;
 use super::event::{Event, FORMAT, RunStarted, StepEnded, What};
 use super::outcome::{Counts, Outcome};
-use super::rollout::state::{ContainerNow, Exit, KubeEvent, PodState, ReplicaSetState};
+use super::rollout::state::{ContainerNow, Endpoint, EndpointsState, Exit, KubeEvent, PodState, ReplicaSetState};
 use super::rollout::tests::{container, deployment, name, pod, set};
 use super::scenario::{self, Scenario};
 use super::slice::{Connection, Failure, Gap, Part, Phases, SLICE_MICROS, Slice};
 use super::time::At;
 use super::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule, TrafficPlan};
+use super::validity::{Lag, Validity};
 
 const SCENARIO: &str = "
 name: rolling-update
@@ -141,6 +142,54 @@ pub(crate) fn sick_before() -> Vec<Event> {
     story.end()
 }
 
+/// A rollout of many pods, one every eleven seconds, under four lanes, in which something fails in every lane in every second from the change on. A large report.
+pub(crate) fn crowd(pods: usize, seconds: i32) -> Vec<Event> {
+    let text = SCENARIO.replace("availability >= 99%", "availability >= 10%").replace("deployed_within 1m", "deployed_within 1h");
+    let scenario = scenario::parse("crowd.yaml", &text.replace("window: 10s", "window: 10m"), &[]).unwrap();
+    let mut story = Story { events: Vec::new(), tenths: 0, serving: [O1, O2] };
+    let all = u32::try_from(pods).unwrap();
+    let old: Vec<String> = (0..pods).map(|i| format!("backend-{OLD}-{i:05}")).collect();
+    let new: Vec<String> = (0..pods).map(|i| format!("backend-{NEW}-{i:05}")).collect();
+    story.say(What::RunStarted(Box::new(head(scenario))));
+    story.say(What::Deployment(Box::new(deployment(1, 1, 1, all, [all; 4]))));
+    story.say(What::ReplicaSet(Box::new(set(OLD, 1))));
+    for pod in &old {
+        story.pod(pod, true, false);
+    }
+    let names = ["fresh", "inflight", "kept", "stream"];
+    let lanes = names.map(|l| lane(l, Mode::Fresh, 200.0, vec![500_000])).into();
+    story.say(What::TargetReady(Box::new(TrafficPlan { lanes, seed: 42, run_id: "r-7f3a".into() })));
+    story.say(What::TrafficStarted);
+    for second in 0..seconds {
+        if second == 3 {
+            story.say(What::StepStarted(0));
+            story.say(What::StepEnded(StepEnded { step: 0, generation: Some(2), error: None }));
+            story.say(What::ReplicaSet(Box::new(set(NEW, 2))));
+            story.say(What::Deployment(Box::new(deployment(2, 2, 2, all, [all, 1, all, all]))));
+        }
+        let (turn, part) = ((second - 3) / 11, (second - 3) % 11);
+        if let Some(i) = usize::try_from(turn).ok().filter(|i| *i < pods) {
+            match part {
+                0 => story.pod(&new[i], false, false),
+                // Some are not ready for a while in between.
+                3 | 7 => story.pod(&new[i], true, false),
+                5 => story.pod(&new[i], i % 3 > 0, false),
+                8 => story.pod(&old[i], true, true),
+                10 => story.say(What::PodGone(name(&format!("uid-{}", old[i])))),
+                _ => {}
+            }
+            story.endpoints(&old[i..], &new[..i]);
+            story.unhealthy(&new[i]);
+        }
+        story.tenths += 10;
+        for lane in names {
+            story.crowded(lane, &old, &new);
+        }
+        story.condition();
+    }
+    story.end()
+}
+
 /// The tenth of a second in which the first old pod is told to end.
 pub(crate) const FIRST_END: u64 = 43;
 
@@ -211,6 +260,42 @@ impl Story {
         self.say(What::Pod(Box::new(state)));
     }
 
+    /// The Service in front sends to these pods.
+    fn endpoints(&mut self, old: &[String], new: &[String]) {
+        let endpoint = |pod: &String| Endpoint {
+            pod: Some(name(pod)),
+            address: name("10.0.0.1"),
+            port: Some(80),
+            ready: true,
+            serving: true,
+            terminating: false,
+        };
+        let endpoints = old.iter().chain(new).map(endpoint).collect();
+        self.say(What::EndpointSlice(Box::new(EndpointsState { name: name("backend-1"), endpoints })));
+    }
+
+    /// A second of a lane in which one of many pods answers, told at its end.
+    fn crowded(&mut self, lane: &str, old: &[String], new: &[String]) {
+        let turn = usize::try_from(self.tenths / 10).unwrap();
+        let pod = if turn.is_multiple_of(2) { old } else { new };
+        let mut counts = Counts::default();
+        counts.add(Outcome::Ok, 18);
+        counts.add(Outcome::ALL[1 + turn % 12], u64::from(self.tenths > 30));
+        let micros = 1_000 + (self.tenths * 7_919) % 90_000;
+        let part = Part {
+            pod: Some(name(&pod[turn % pod.len()])),
+            counts,
+            slow: vec![0],
+            latency: vec![(micros, 12), (micros * 2, 6)],
+            ..Part::default()
+        };
+        let end = At(self.tenths * SLICE_MICROS);
+        self.say(What::Slice(Slice { lane: name(lane), end, due: counts.total(), parts: vec![part], lag_max: 90 }));
+        if counts.bad() > 0 {
+            self.failure(lane, Outcome::ALL[1 + turn % 12], 0);
+        }
+    }
+
     /// A warning of Kubernetes whose text tries to clear the screen.
     fn unhealthy(&mut self, pod: &str) {
         self.say(What::Kube(KubeEvent {
@@ -226,6 +311,15 @@ impl Story {
     fn traffic(&mut self, tenths: u64) {
         for _ in 0..tenths {
             self.failing(0, 0);
+        }
+    }
+
+    /// A second of the verifier's own condition, once it is over.
+    fn condition(&mut self) {
+        if self.tenths.is_multiple_of(10) {
+            let lag = Lag { p50: 40, p99: 90, max: 120 };
+            let end = At(self.tenths * SLICE_MICROS);
+            self.say(What::Validity(Box::new(Validity { end, planned: 300, sent: 300, in_flight: 3, lag, ..Validity::default() })));
         }
     }
 
@@ -259,6 +353,7 @@ impl Story {
             let end = At(self.tenths * SLICE_MICROS);
             self.say(What::Slice(Slice { lane: name(lane), end, due, parts, lag_max: 90 }));
         }
+        self.condition();
     }
 
     fn failure(&mut self, lane: &str, outcome: Outcome, i: u64) {

@@ -1,13 +1,12 @@
 //! Slices summed up: per lane, per pod and per second. Every number shown anywhere comes from here.
 
+mod cells;
 mod recent;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+pub use self::cells::{Cell, Cells};
 use self::recent::Recent;
 use super::latency::Latencies;
 use super::objective::Ppm;
@@ -18,8 +17,6 @@ use super::traffic::{Micros, Name};
 
 /// Pods told apart in a run; what further ones answer counts as unattributed.
 const MAX_PODS: usize = 1_000;
-/// Cells of the time line; when they are used up, two become one.
-const MAX_CELLS: usize = 600;
 
 /// The sums of one lane in one stretch of the run.
 #[derive(Clone, Debug, Default)]
@@ -175,41 +172,15 @@ pub struct PodSums {
     pub last: At,
 }
 
-/// A stretch of the time line, over all lanes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Cell {
-    /// Good answers that became known in it.
-    pub good: u64,
-    /// Failures that became known in it.
-    pub bad: u64,
-    /// Slots that say nothing about the target.
-    pub excluded: u64,
-}
-
 /// All sums of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     lanes: BTreeMap<Name, LaneTally>,
     aside: BTreeMap<Name, LaneTally>,
     pods: BTreeMap<Name, PodSums>,
     measured_from: Option<At>,
-    cells: Vec<Cell>,
-    cell_slices: u64,
+    cells: Cells,
     recent: Recent,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self {
-            lanes: BTreeMap::new(),
-            aside: BTreeMap::new(),
-            pods: BTreeMap::new(),
-            measured_from: None,
-            cells: Vec::new(),
-            cell_slices: 10,
-            recent: Recent::default(),
-        }
-    }
 }
 
 impl Tally {
@@ -246,12 +217,7 @@ impl Tally {
         }
         self.recent.slice(slice);
         self.lanes.entry(slice.lane.clone()).or_default().slice(slice, measured);
-        let cell = self.cell(slice.end);
-        for part in &slice.parts {
-            cell.good += part.counts.good();
-            cell.bad += part.counts.bad();
-            cell.excluded += part.counts.of(Blame::Verifier);
-        }
+        self.cells.slice(slice);
         if measured {
             slice.parts.iter().for_each(|p| self.part(p, slice.end));
         }
@@ -273,24 +239,6 @@ impl Tally {
         sums.first_good = sums.first_good.or_else(|| (part.counts.good() > 0).then_some(end));
         sums.version = sums.version.take().or_else(|| part.version.clone());
         part.latency.iter().for_each(|(micros, n)| sums.latency.add(*micros, u64::from(*n)));
-    }
-
-    /// The cell that a slice ending at `end` belongs to.
-    fn cell(&mut self, end: At) -> &mut Cell {
-        let mut index = self.index(end);
-        while index >= MAX_CELLS {
-            self.cells = self.cells.chunks(2).map(|c| c.iter().fold(Cell::default(), |a, b| a.plus(*b))).collect();
-            self.cell_slices *= 2;
-            index = self.index(end);
-        }
-        if self.cells.len() <= index {
-            self.cells.resize(index + 1, Cell::default());
-        }
-        &mut self.cells[index]
-    }
-
-    fn index(&self, end: At) -> usize {
-        usize::try_from(end.0.saturating_sub(1) / (SLICE_MICROS * self.cell_slices)).unwrap_or(usize::MAX)
     }
 
     /// A stretch without a good answer began, grew or ended.
@@ -333,15 +281,9 @@ impl Tally {
         self.recent.sums()
     }
 
-    /// The time line from the start of the run, and the length of a cell (one second, doubled whenever the line grows too long).
-    pub fn cells(&self) -> (&[Cell], Duration) {
-        (&self.cells, Duration::from_micros(SLICE_MICROS * self.cell_slices))
-    }
-}
-
-impl Cell {
-    const fn plus(self, other: Self) -> Self {
-        Self { good: self.good + other.good, bad: self.bad + other.bad, excluded: self.excluded + other.excluded }
+    /// The time line from the start of the run.
+    pub const fn cells(&self) -> &Cells {
+        &self.cells
     }
 }
 
@@ -373,18 +315,6 @@ pub(crate) mod tests {
         assert_eq!((m.due, m.counts.good(), m.counts.bad(), m.in_flight(), m.slow[0]), (20, 15, 4, 1, 4));
         assert_eq!(m.availability(), Some(Ppm(789_473)));
         assert_eq!(tally.pods()["p1"].counts.bad(), 4, "pods are counted from the change on");
-    }
-
-    #[test]
-    fn the_time_line_halves_its_resolution_instead_of_growing() {
-        let mut tally = Tally::default();
-        for tenths in 1..=20_000 {
-            tally.slice(&slice("fresh", tenths, 1, 1, 0));
-        }
-        let (cells, length) = tally.cells();
-        assert_eq!(length, Duration::from_secs(4));
-        assert_eq!(cells.len(), 500);
-        assert!(cells.iter().all(|c| *c == Cell { good: 40, bad: 0, excluded: 0 }));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod compare;
 #[cfg(test)]
 mod golden;
+pub mod html;
 pub mod json;
 mod line;
 mod live;

@@ -116,17 +116,15 @@ pub fn ppm((low, high): (f64, f64)) -> [u32; 2] {
     [parts(low.max(0.0), f64::floor).0, parts(high.min(1.0), f64::ceil).0]
 }
 
-/// `98.41 to 99.78 %`, rounded outwards.
-pub fn shares(interval: (f64, f64)) -> String {
+/// `98.41 %` and `99.78 %`, rounded outwards.
+pub fn shares(interval: (f64, f64)) -> (String, String) {
     let [low, high] = ppm(interval).map(Ppm);
-    // What is shown with two digits is rounded down; the upper end must not be.
-    let high = Ppm(high.0.div_ceil(100).saturating_mul(100).min(Ppm::ONE));
-    format!("{} to {}", display::percent(low).trim_end_matches(" %"), display::percent(high))
+    (display::percent(low), display::percent_up(high))
 }
 
-/// `38 ms to 1.2 s`.
-pub fn spans((low, high): (Duration, Duration)) -> String {
-    format!("{} to {}", display::span(low), display::span(high))
+/// `38 ms` and `1.2 s`.
+pub fn spans((low, high): (Duration, Duration)) -> (String, String) {
+    (display::span(low), display::span(high))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of one")]

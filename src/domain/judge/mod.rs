@@ -118,8 +118,8 @@ fn standing(objective: &Objective, tally: &Tally, plan: &Plan, now: At) -> Stand
     }
 }
 
-/// Where the true value of what an objective is about lies, for people: `99.41 to 99.78 %`. See [`confidence`].
-pub fn interval(objective: &Objective, tally: &Tally) -> Option<String> {
+/// Between which two values the true one lies, of what an objective is about, for people. See [`confidence`].
+pub fn interval(objective: &Objective, tally: &Tally) -> Option<(String, String)> {
     let sums = merged(&lanes_of(objective, tally), |l| &l.measured);
     match objective.goal {
         Goal::Availability(_) => confidence::availability(sums.counts.bad(), sums.counts.valid()).map(confidence::shares),

@@ -1,8 +1,9 @@
 //! One pod as the verifier saw it live: its latest state, and when what turned.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::state::{ContainerNow, ContainerState, Exit, PodState};
+use super::state::{ContainerNow, ContainerState, Exit, PodPhase, PodState};
 use super::stuck::trouble;
 use crate::domain::time::At;
 
@@ -10,7 +11,7 @@ use crate::domain::time::At;
 const MAX_TURNS: usize = 32;
 
 /// What a pod is to the EndpointSlices of the Services in front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Membership {
     /// Not listed, or listed as not ready.
@@ -28,6 +29,10 @@ pub struct PodLife {
     pub state: PodState,
     /// First seen.
     pub seen: At,
+    /// First seen with a node.
+    pub scheduled: Option<At>,
+    /// First seen with a container that had started, those of its preparation left out.
+    pub started: Option<At>,
     /// First seen ready.
     pub ready: Option<At>,
     /// First seen with a deletion timestamp.
@@ -49,6 +54,8 @@ impl PodLife {
         Self {
             state: state.clone(),
             seen: at,
+            scheduled: None,
+            started: None,
             ready: None,
             terminating: None,
             gone: None,
@@ -62,6 +69,9 @@ impl PodLife {
     /// Takes the latest state in.
     pub(super) fn see(&mut self, state: &PodState, at: At) {
         self.turn(state, at);
+        self.scheduled = self.scheduled.or(state.node.is_some().then_some(at));
+        let started = !matches!(state.phase, PodPhase::Pending | PodPhase::Unknown);
+        self.started = self.started.or(started.then_some(at));
         self.ready = self.ready.or(state.ready.then_some(at));
         self.terminating = self.terminating.or(state.terminating.map(|_| at));
         self.troubled = if trouble(state).is_some() { self.troubled.or(Some(at)) } else { None };

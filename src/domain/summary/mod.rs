@@ -5,24 +5,27 @@ mod failures;
 mod objectives;
 mod rollout;
 mod steps;
+mod timeline;
 mod traffic;
 mod units;
+mod validity;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use failures::{Connection, Example, Failures, Group};
-pub use objectives::{Budget, Expected, Objective, ObjectiveState};
-pub use rollout::{PhaseSpan, Pod, Revision, Rollout, Side};
+pub use objectives::{Budget, Expected, Interval, Objective, ObjectiveState};
+pub use rollout::{EndpointTurn, ExitSeen, PhaseSpan, Pod, ReadyTurn, Revision, Rollout, Side};
 pub use steps::Step;
+pub use timeline::{LaneCell, LaneLine, Moment, Timeline};
 pub use traffic::{Answers, Between, Figures, Intervals, Lane, Outage, PodTraffic, Quantiles, RevisionTraffic, Traffic};
 pub use units::{Millis, Seconds};
+pub use validity::Validity;
 
 use super::course::Course;
 use super::display::clean;
 use super::findings::{self, Finding};
 use super::recording::Rejudged;
-use super::tally::Cell;
 use super::verdict::{Reason, VerdictKind};
 
 /// The version of the published form. It changes when a reader of the old form would read the new one wrongly.
@@ -62,8 +65,10 @@ pub struct Summary {
     pub rollout: Rollout,
     /// The steps of the change that were begun.
     pub steps: Vec<Step>,
-    /// Answers over time, all lanes together.
+    /// Answers over time.
     pub timeline: Timeline,
+    /// Whether the measurement can be believed; nothing in the first second of traffic.
+    pub validity: Option<Validity>,
     /// Warnings that Kubernetes recorded, oldest first, the last 200 Kubernetes Events considered.
     pub kubernetes: Vec<KubeWarning>,
     /// What else the reader should know, oldest first, at most the last 200.
@@ -106,15 +111,6 @@ pub struct Run {
     pub seed: u64,
     /// The command that makes this run again.
     pub command: String,
-}
-
-/// Answers over time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Timeline {
-    /// The length of each cell; the first one begins with the run.
-    pub cell_s: Seconds,
-    /// By the moment the answers became known.
-    pub cells: Vec<Cell>,
 }
 
 /// A warning that Kubernetes recorded about the target, its ReplicaSets or pods.
@@ -162,6 +158,7 @@ impl Summary {
             rollout: Rollout::of(course),
             steps: Step::all(course),
             timeline: Timeline::of(course),
+            validity: Validity::of(course),
             kubernetes: KubeWarning::all(course),
             notices: Notice::all(course),
         }
@@ -197,14 +194,6 @@ impl Run {
             seed: head.seed,
             command: clean(&head.command),
         }
-    }
-}
-
-impl Timeline {
-    /// The time line so far.
-    pub fn of(course: &Course) -> Self {
-        let (cells, length) = course.tally.cells();
-        Self { cell_s: Seconds::lasting(length), cells: cells.to_vec() }
     }
 }
 

@@ -17,15 +17,25 @@ pub struct Objective {
     pub objective: String,
     /// What was measured, with its unit.
     pub measured: Option<String>,
-    /// Where the true value lies with 95 % certainty, at all moments of the run at once: `99.41 to 99.78 %`, `38 ms to 1.2 s`.
+    /// Where the value behind it lies, for objectives about a share or a quantile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<String>,
+    pub interval: Option<Interval>,
     /// How many may fail, where the objective is about a share.
     pub budget: Option<Budget>,
     /// Whether it is met.
     pub state: ObjectiveState,
     /// Why it is missed, or cannot be told.
     pub why: Option<String>,
+}
+
+/// Where a measured value lies: with probability 95 % between these two at all moments of the run at once, so that looking often costs nothing.
+/// Written like the value itself, rounded outwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// At least.
+    pub low: String,
+    /// At most.
+    pub high: String,
 }
 
 /// How many may fail, and how many did.
@@ -64,7 +74,7 @@ impl Objective {
         Self {
             objective: standing.objective.to_string(),
             measured: standing.measured,
-            interval: judge::interval(&standing.objective, &course.tally),
+            interval: judge::interval(&standing.objective, &course.tally).map(|(low, high)| Interval { low, high }),
             budget: standing.budget.map(|(bad, allowed)| Budget { bad, allowed }),
             state,
             why,

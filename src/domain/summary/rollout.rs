@@ -9,7 +9,7 @@ use super::Seconds;
 use crate::domain::course::Course;
 use crate::domain::display::clean;
 use crate::domain::rollout::state::{ContainerNow, ContainerState};
-use crate::domain::rollout::{Phase, PodLife};
+use crate::domain::rollout::{Membership, Phase, PodLife};
 use crate::domain::time::At;
 use crate::domain::traffic::Name;
 
@@ -72,6 +72,10 @@ pub struct Pod {
     pub node: Option<String>,
     /// First seen.
     pub seen_s: Seconds,
+    /// First seen with a node.
+    pub scheduled_s: Option<Seconds>,
+    /// First seen with a container that had started, those of its preparation left out.
+    pub started_s: Option<Seconds>,
     /// First seen ready.
     pub ready_s: Option<Seconds>,
     /// First seen with a deletion timestamp.
@@ -82,6 +86,44 @@ pub struct Pod {
     pub restarts: u32,
     /// Why a container waits or ended, or why the pod has no node, as last seen.
     pub reason: Option<String>,
+    /// When readiness turned, from the first time it was true; the first 32 times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readiness: Vec<ReadyTurn>,
+    /// When it turned what the pod is to the EndpointSlices, from the first time it was ready or draining there; the first 32 times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<EndpointTurn>,
+    /// Ends of containers that were seen, the first 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exits: Vec<ExitSeen>,
+}
+
+/// Readiness turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadyTurn {
+    /// When it was seen.
+    pub at_s: Seconds,
+    /// What it is from then on.
+    pub ready: bool,
+}
+
+/// A pod became something else to the EndpointSlices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointTurn {
+    /// When it was seen.
+    pub at_s: Seconds,
+    /// What it is from then on: `ready` gets traffic, `draining` is told to end and still listed, `out` is neither.
+    pub state: Membership,
+}
+
+/// A container ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExitSeen {
+    /// When it was seen.
+    pub at_s: Seconds,
+    /// Its exit code; 128 + signal when it was killed.
+    pub code: i32,
+    /// `Completed`, `Error`, `OOMKilled`, …
+    pub reason: String,
 }
 
 /// Which side of the change something is on.
@@ -180,6 +222,8 @@ impl Pod {
             side: side_of(course, Some(&state.revision)),
             node: state.node.as_deref().map(clean),
             seen_s: Seconds(life.seen),
+            scheduled_s: life.scheduled.map(Seconds),
+            started_s: life.started.map(Seconds),
             ready_s: life.ready.map(Seconds),
             terminating_s: life.terminating.map(Seconds),
             gone_s: life.gone.map(Seconds),
@@ -188,6 +232,13 @@ impl Pod {
                 Some(why) => Some(clean(&format!("Unschedulable: {why}"))),
                 None => state.containers.iter().find_map(reason),
             },
+            readiness: life.readiness.iter().map(|(at, ready)| ReadyTurn { at_s: Seconds(*at), ready: *ready }).collect(),
+            endpoints: life.membership.iter().map(|(at, state)| EndpointTurn { at_s: Seconds(*at), state: *state }).collect(),
+            exits: life
+                .exits
+                .iter()
+                .map(|(at, e)| ExitSeen { at_s: Seconds(*at), code: e.code, reason: clean(&e.reason) })
+                .collect(),
         }
     }
 }

@@ -1,10 +1,12 @@
 use super::*;
 use crate::domain::event::{Event, What};
-use crate::domain::fixtures::{breach, fold, healthy, nearly_breached};
+use crate::domain::fixtures::{breach, crash_loop, crowd, fold, healthy, nearly_breached, until};
+use crate::domain::judge::confidence;
 use crate::domain::outcome::{Blame, Outcome};
-use crate::domain::rollout::Phase;
+use crate::domain::rollout::{Membership, Phase};
 use crate::domain::slice::{SLICE_MICROS, Slice};
 use crate::domain::time::At;
+use crate::domain::validity::{Doubt, Lag, Validity};
 
 fn summary(events: &[Event]) -> Summary {
     Summary::of(&fold(events))
@@ -30,8 +32,12 @@ fn every_request_is_in_one_group_and_one_revision() {
         assert_eq!(by_revision, (all.valid, all.bad));
         let by_lane = s.traffic.lanes.iter().fold((0, 0), |(v, b), l| (v + l.measured.answers.valid, b + l.measured.answers.bad));
         assert_eq!(by_lane, (all.valid, all.bad));
-        let cells: u64 = s.timeline.cells.iter().map(|c| c.good + c.bad).sum();
+        let cells: u64 = s.timeline.cells.iter().map(|c| c.answers.good + c.answers.bad).sum();
         assert_eq!(cells, all.valid + s.traffic.baseline.answers.valid);
+        let troubled =
+            s.timeline.lanes.iter().flat_map(|l| &l.troubled).fold((0, 0), |(b, e), c| (b + c.answers.bad, e + c.answers.excluded));
+        let before = &s.traffic.baseline.answers;
+        assert_eq!(troubled, (all.bad + before.bad, all.excluded + before.excluded));
         let phases: u64 = s.rollout.phases.iter().map(|p| p.length_s.0.0).sum();
         assert_eq!(phases, s.run.duration_s.0.0);
     }
@@ -95,6 +101,46 @@ fn pods_carry_the_moments_that_were_seen() {
         ]
     );
     assert_eq!(s.rollout.deployed_after_s, Some(Seconds(At(4_800_000))));
+}
+
+#[test]
+fn pods_carry_what_was_seen_of_them_in_between() {
+    let turns: Vec<_> = summary(&crowd(4, 60))
+        .rollout
+        .pods
+        .into_iter()
+        .filter(|p| p.side == Side::New)
+        .map(|p| (p.readiness, p.endpoints))
+        .collect();
+    let ready = |turns: &[ReadyTurn]| turns.iter().map(|t| (t.at_s.0.seconds(), t.ready)).collect::<Vec<_>>();
+    assert_eq!(ready(&turns[0].0), [(6.0, true), (8.0, false), (10.0, true)]);
+    assert_eq!(ready(&turns[1].0), [(17.0, true)]);
+    let listed = |turns: &[EndpointTurn]| turns.iter().map(|t| (t.at_s.0.seconds(), t.state)).collect::<Vec<_>>();
+    assert_eq!(listed(&turns[0].1), [(14.0, Membership::Ready)]);
+    let exits = &summary(&crash_loop()).rollout.pods[2].exits;
+    assert_eq!(exits.iter().map(|e| (e.code, e.reason.as_str())).collect::<Vec<_>>(), [(1, "Error")]);
+}
+
+#[test]
+fn a_measured_value_lies_within_its_interval_and_the_interval_narrows() {
+    let interval = |bad, valid| confidence::availability(bad, valid).map(confidence::shares);
+    assert_eq!(interval(37, 930), Some(("93.37 %".into(), "97.81 %".into())));
+    assert_eq!(interval(3_700, 93_000), Some(("95.74 %".into(), "96.27 %".into())));
+    assert_eq!(interval(0, 0), None);
+    let latency = summary(&breach()).objectives[1].clone();
+    assert_eq!((latency.measured.as_deref(), latency.interval.map(|i| i.low)), (Some("15.6 ms"), Some("15.6 ms".into())));
+}
+
+#[test]
+fn the_verifiers_own_condition_is_told_with_what_makes_it_doubtful() {
+    assert_eq!(summary(until(&breach(), 9)).validity, None);
+    let believed = summary(&breach()).validity.unwrap();
+    assert_eq!((believed.valid, believed.record.planned), (true, 5 * 300));
+    let mut events = nearly_breached();
+    let lag = Lag { p50: 40, p99: 2_000_000, max: 2_000_000 };
+    let second = Validity { end: At(5_000_000), planned: 300, sent: 300, lag, ..Validity::default() };
+    events.push(Event { at: At(5_000_000), what: What::Validity(Box::new(second)) });
+    assert_eq!(summary(&events).validity.unwrap().doubts, [Doubt::Late { p99: 2_000_000, limit: 10_000 }]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::domain::display::{count, moment, span};
 use crate::domain::objective::Ppm;
 use crate::domain::outcome::Blame;
 use crate::domain::rollout::Phase;
-use crate::domain::summary::{Figures, KubeWarning, Notice, Objective, Seconds, Timeline, Traffic};
+use crate::domain::summary::{Figures, KubeWarning, Notice, Objective, Seconds, Traffic};
 use crate::domain::tally::Cell;
 use crate::domain::time::At;
 use crate::report::line::{Line, Paint};
@@ -91,25 +91,25 @@ fn pods(course: &Course, look: Look) -> Line {
 
 /// The last minute, a cell a second.
 fn answers(course: &Course, width: usize, look: Look) -> Line {
-    let timeline = Timeline::of(course);
-    if timeline.cells.is_empty() {
+    let line = course.tally.cells();
+    if line.all().is_empty() {
         return row("answers").text("none yet");
     }
     let room = CELLS.min(width.saturating_sub(INDENT));
-    let shown = &timeline.cells[timeline.cells.len().saturating_sub(room)..];
-    let line = shown.iter().fold(row("answers"), |line, cell| {
+    let shown = &line.all()[line.all().len().saturating_sub(room)..];
+    let cells = shown.iter().fold(row("answers"), |line, cell| {
         let (paint, glyph) = glyph(*cell, look);
         line.plus(paint, glyph)
     });
     let legend = format!(
         "  each {}: {} good {} some failed {} most {} all",
-        span(timeline.cell_s.length()),
+        span(line.length()),
         look.pick("█", "="),
         look.pick("▅", "%"),
         look.pick("▂", "!"),
         look.pick("✗", "x")
     );
-    line.plus(Paint::Faint, legend)
+    cells.plus(Paint::Faint, legend)
 }
 
 fn glyph(cell: Cell, look: Look) -> (Paint, &'static str) {

@@ -77,7 +77,7 @@ pub(super) fn objectives(s: &Summary, look: Look) -> Vec<Line> {
     for objective in &s.objectives {
         let (bad, allowed) = objective.budget.map(|b| (count(b.bad), count(b.allowed))).unwrap_or_default();
         let measured = objective.measured.clone().unwrap_or_default();
-        let interval = objective.interval.clone().unwrap_or_default();
+        let interval = objective.interval.as_ref().map(|i| format!("{} to {}", i.low, i.high)).unwrap_or_default();
         let cells = [objective.objective.clone(), measured, interval, bad, allowed, open(objective)];
         table.painted(std::iter::once(words::mark(objective, look)).chain(cells.map(|c| (Paint::Plain, c))));
     }
