@@ -161,7 +161,9 @@ impl Course {
                 }
                 let hearing = early::hearing(&self.head.scenario, plan);
                 let slow = Lacking::of(hearing.panel()).and_then(|l| l.too_long(hearing.rate(), self.head.scenario.soak));
-                slow.into_iter().for_each(|text| keep(&mut self.notices, (at, text)));
+                if let Some(text) = slow {
+                    keep(&mut self.notices, (at, text));
+                }
                 self.hearing = Some(hearing);
                 self.traffic = Some(TrafficPlan::clone(plan));
                 commands.push(Command::StartTraffic);

@@ -73,9 +73,10 @@ impl Executor {
             tokio::time::sleep(RETRY).await;
             entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
         }
-        let of_service = match self.scenario.traffic.lanes.values().any(|lane| lane.entry == LaneEntry::Service) {
-            true => discover::service(&self.connection.reader, &subject).await.map_err(said)?,
-            false => None,
+        let of_service = if self.scenario.traffic.lanes.values().any(|lane| lane.entry == LaneEntry::Service) {
+            discover::service(&self.connection.reader, &subject).await.map_err(said)?
+        } else {
+            None
         };
         let plan = self.plan(entry, of_service.as_deref())?;
         // A stream may never end: whether one begins is for the run to see. Pods are asked as they come.

@@ -209,7 +209,9 @@ mod tests {
 
     fn part(pod: Option<&str>, counts: &[(Outcome, u64)], latency: Vec<(u64, u32)>) -> Part {
         let mut all = Counts::default();
-        counts.iter().for_each(|(outcome, n)| all.add(*outcome, *n));
+        for (outcome, n) in counts {
+            all.add(*outcome, *n);
+        }
         Part { pod: pod.map(name), counts: all, slow: vec![0], latency, ..Part::default() }
     }
 

@@ -86,6 +86,7 @@ pub enum Entry {
 }
 
 impl Entry {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
     const fn is_ingress(&self) -> bool {
         matches!(self, Self::Ingress)
     }

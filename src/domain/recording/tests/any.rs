@@ -203,8 +203,8 @@ fn request() -> impl Strategy<Value = RequestPlan> {
             method,
             headers,
             body,
-            tls,
             protocol,
+            tls,
         },
     )
 }
