@@ -136,9 +136,9 @@ fn quantile(lane: &str, q: &Quantile) -> Vec<(Paint, String)> {
     let time = |ms: Option<crate::domain::summary::Millis>| ms.map_or_else(|| "-".into(), |ms| span(ms.0));
     let bounds = match q.ratio {
         None => "no interval: a summary holds no latencies".into(),
-        Some(Interval { low: Some(low), high: Some(high) }) => format!("{low:.2} to {high:.2}"),
-        Some(Interval { low: Some(low), high: None }) => format!("at least {low:.2}"),
-        Some(Interval { low: None, high: Some(high) }) => format!("at most {high:.2}"),
+        Some(Interval { low: Some(low), high: Some(high) }) => format!("{low} to {high}"),
+        Some(Interval { low: Some(low), high: None }) => format!("at least {low}"),
+        Some(Interval { low: None, high: Some(high) }) => format!("at most {high}"),
         Some(Interval { low: None, high: None }) => "too few answers".into(),
     };
     let judged = judged(q.change, true);

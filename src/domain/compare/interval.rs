@@ -31,6 +31,15 @@ impl Interval {
     pub fn holds(&self, value: f64) -> bool {
         self.low.is_none_or(|low| low <= value) && self.high.is_none_or(|high| value <= high)
     }
+
+    /// Rounded outward, so that it still holds what it held.
+    pub(super) fn to_four_digits(self) -> Self {
+        let rounded = |bound: f64, round: fn(f64) -> f64| {
+            let unit = 10f64.powf(3.0 - bound.log10().floor());
+            if bound > 0.0 { round(bound * unit) / unit } else { bound }
+        };
+        Self { low: self.low.map(|low| rounded(low, f64::floor)), high: self.high.map(|high| rounded(high, f64::ceil)) }
+    }
 }
 
 /// How much larger the share of bad ones is in `b` than in `a` (`bad` of `all` each), as a fraction of one, with an error of at most `alpha`.
@@ -122,6 +131,18 @@ mod tests {
         let few = latencies((0..300).map(|i| 5_000 + i));
         let ratio = of_quantiles(&few, &few, 0.999, ALPHA);
         assert_eq!((ratio.low, ratio.high), (None, None), "300 answers say little of one in a thousand");
+    }
+
+    #[test]
+    fn a_ratio_of_any_size_is_rounded_outward_to_four_digits() {
+        let rounded = |low, high| {
+            let r = Interval { low: Some(low), high: Some(high) }.to_four_digits();
+            format!("{} to {}", r.low.unwrap(), r.high.unwrap())
+        };
+        assert_eq!(rounded(1_422.764, 1_723.01), "1422 to 1724");
+        assert_eq!(rounded(1.000_51, 1.000_51), "1 to 1.001");
+        assert_eq!(rounded(0.000_580_27, 0.023_457_8), "0.0005802 to 0.02346");
+        assert_eq!(rounded(0.0, 0.0), "0 to 0");
     }
 
     #[test]

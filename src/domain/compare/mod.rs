@@ -205,9 +205,7 @@ impl Quantile {
             Some(Interval { high: Some(high), .. }) if high < 1.0 => Change::Lower,
             _ => Change::Untold,
         };
-        let outward =
-            |r: Interval| Interval { low: r.low.map(|l| (l * 1e3).floor() / 1e3), high: r.high.map(|h| (h * 1e3).ceil() / 1e3) };
-        Self { quantile: name.to_owned(), a_ms, b_ms, ratio: ratio.map(outward), change }
+        Self { quantile: name.to_owned(), a_ms, b_ms, ratio: ratio.map(Interval::to_four_digits), change }
     }
 
     fn sentence(&self, lane: &str) -> Option<String> {

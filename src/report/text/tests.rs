@@ -74,3 +74,18 @@ fn an_aborted_run_says_what_that_means_and_shows_what_was_seen() {
     ];
     assert_eq!(head, expected);
 }
+
+#[test]
+fn a_run_judged_again_says_so_below_its_verdict() {
+    use crate::domain::recording::Rejudged;
+    use crate::domain::verdict::VerdictKind;
+    let rejudged = Rejudged {
+        by: "0.2.0".into(),
+        verdict: Some(VerdictKind::Pass),
+        objectives: vec!["availability >= 99%".into()],
+        recounted: Vec::new(),
+    };
+    let text = summary(&Summary { rejudged: Some(rejudged), ..Summary::of(&fold(&breach())) }, UNICODE, &[]);
+    let second = "JUDGED AGAIN by other objectives (verifier 0.2.0); the run itself ended in pass, by availability >= 99%";
+    assert_eq!(text.lines().nth(1), Some(second));
+}
