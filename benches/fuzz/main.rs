@@ -37,7 +37,10 @@ fn main() {
     match worker.join() {
         Ok(Ok(())) => {}
         Ok(Err(why)) => panic!("{why}"),
-        Err(_) => panic!("seed {seed}, case {last} or soon after: panicked"),
+        Err(panicked) => {
+            println!("seed {seed}, case {} or soon after it panicked", begun.load(Ordering::Relaxed));
+            std::panic::resume_unwind(panicked)
+        }
     }
 }
 
