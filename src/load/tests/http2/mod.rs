@@ -1,5 +1,6 @@
 //! HTTP/2 before servers of frames that do as they are told, and before a real one.
 
+mod chaos;
 mod outcomes;
 mod real;
 mod shared;
