@@ -16,7 +16,8 @@ fn peak(program: &Program) -> Option<u64> {
 fn a_run_needs_less_than_64_mebibytes() {
     let mut most = 0;
     let folder = tempfile::tempdir().unwrap();
-    let (recording, out) = (path(&folder, "run.jsonl"), format!("json={}", path(&folder, "run.json")));
+    let (recording, out) =
+        (path(&folder, "run.jsonl"), format!("json={},html={}", path(&folder, "run.json"), path(&folder, "run.html")));
     let program = Program::start(&[
         "run",
         "--scenario",
@@ -33,7 +34,11 @@ fn a_run_needs_less_than_64_mebibytes() {
     let ended = program.watch(|program| most = peak(program).unwrap_or(most));
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     assert!((1..MEMORY).contains(&most), "{most} KiB");
-    replays(&recording, &ended, std::fs::read_to_string(path(&folder, "run.json")).unwrap().as_str());
+    let written = |name: &str| std::fs::read_to_string(path(&folder, name)).unwrap();
+    replays(&recording, &ended, &written("run.json"));
+    let again = verifier(&["replay", &recording, "--out", &format!("html={}", path(&folder, "again.html"))]);
+    assert_eq!(again.code(), 0, "{}", again.stderr);
+    assert!(written("again.html") == written("run.html"), "the page of the replay is not that of the run");
 }
 
 fn path(folder: &tempfile::TempDir, name: &str) -> String {

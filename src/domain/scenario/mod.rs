@@ -157,7 +157,7 @@ pub struct Traffic {
 pub struct Judge {
     /// A healthy rollout may fail this long completely at once, say when pods end, without being stopped for it. A quarter of the error
     /// budget of a rollout of two minutes when it is left out: 300 ms at 99 %, 30 ms at 99.9 %.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "human::optional")]
+    #[serde(default, with = "human::optional")]
     pub burst_tolerance: Option<Duration>,
     /// What it means when the new version fails more than the old one does at the same time, be it within the objectives.
     #[serde(default)]
@@ -336,13 +336,16 @@ pub mod human {
 
     /// Reads `1m30s`.
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(d)?;
-        humantime::parse_duration(&text).map_err(|_| D::Error::custom(format!("`{text}` is no duration, as in `1m30s` or `250ms`")))
+        parsed(&String::deserialize(d)?)
+    }
+
+    fn parsed<E: Error>(text: &str) -> Result<Duration, E> {
+        humantime::parse_duration(text).map_err(|_| E::custom(format!("`{text}` is no duration, as in `1m30s` or `250ms`")))
     }
 
     /// The same for what may be left out.
     pub mod optional {
-        use super::{Deserializer, Duration, Serializer};
+        use super::{Deserialize, Deserializer, Duration, Serializer};
 
         /// Writes `1m 30s`.
         pub fn serialize<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
@@ -354,7 +357,8 @@ pub mod human {
 
         /// Reads `1m30s`.
         pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
-            super::deserialize(d).map(Some)
+            let text = Option::<String>::deserialize(d)?;
+            text.map(|text| super::parsed(&text)).transpose()
         }
     }
 }

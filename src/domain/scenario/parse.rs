@@ -70,7 +70,7 @@ fn unknown(what: &str, word: &str, valid: &[&str]) -> String {
 }
 
 /// The fields that say how a run is judged, and change nothing about how it is made.
-const JUDGING: [&str; 2] = ["then", "window"];
+const JUDGING: [&str; 3] = ["then", "window", "judge"];
 
 /// The scenario of a run that was made, judged by other objectives: `then` takes the place of all that there are, and `sets` are laid over
 /// that. What such a run must end in is no longer known.
@@ -82,7 +82,7 @@ pub fn rejudge(scenario: &Scenario, then: &[Objective], sets: &[String]) -> Resu
     for set in sets {
         let field = set.split(['.', '=']).next().unwrap_or_default();
         if !JUDGING.contains(&field) {
-            let judging = JUDGING.join("` and `");
+            let judging = JUDGING.join("`, `");
             return Err(format!("--set {set}: the run was made with `{field}` as it was; only `{judging}` can be judged anew"));
         }
     }

@@ -44,7 +44,7 @@ fn what_made_the_run_cannot_be_set_afterwards() {
     let failed = |terms: Terms| replayed(&events, &terms).unwrap_err().to_string();
     assert_eq!(
         failed(set(&["soak=1m"])),
-        "--set soak=1m: the run was made with `soak` as it was; only `then` and `window` can be judged anew"
+        "--set soak=1m: the run was made with `soak` as it was; only `then`, `window`, `judge` can be judged anew"
     );
     assert!(failed(set(&["then.9=p99 < 1s"])).contains("unknown key `9`"));
     assert!(failed(set(&["then.0=availability > 1"])).contains("`availability` needs `>=`"));

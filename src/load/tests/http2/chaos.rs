@@ -53,7 +53,8 @@ fn in_chaos_every_slot_still_ends_exactly_once() {
     for seed in [1, 2] {
         let server = chaotic_server(seed);
         let bounds = |lane| {
-            let bounded = LanePlan { timeout: Duration::from_millis(200), thresholds: vec![20_000, 100_000], max_in_flight: 60, ..lane };
+            let bounded =
+                LanePlan { timeout: Duration::from_millis(200), thresholds: vec![20_000, 100_000], max_in_flight: 60, ..lane };
             over_http2(bounded)
         };
         let mut posting = bounds(kept(&server.url(), 250.0, 3));
