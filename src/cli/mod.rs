@@ -1,6 +1,7 @@
 //! The command line: what was typed (`args`), what is needed (the commands), and the exit code.
 
 mod args;
+mod explain;
 mod library;
 mod load;
 mod manifests;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
+        Command::Explain { code } => explain::main(code.as_deref()),
         // Not one of ours: it ends as its environment says.
         Command::Workload => return workload::main(),
         Command::Schema { kind } => schema(kind),

@@ -98,8 +98,8 @@ pub(super) async fn connection(app: Arc<App>, stream: TcpStream) {
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         biased;
-        // An error is the client's doing or a planned cut; either way the connection is gone.
-        _ = serving.as_mut() => return,
+        // An error is the client's doing or a planned cut; either way the connection is gone, or will be when its end has arrived.
+        _ = serving.as_mut() => return sleep(app.config.keep_alive_lag).await,
         _ = drain.wait_for(|draining| *draining) => {}
     }
     let patience = if app.config.drain == Drain::CloseFirst { Duration::ZERO } else { app.config.drain_idle };
