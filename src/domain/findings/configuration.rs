@@ -79,16 +79,15 @@ pub(super) fn late_deadline(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> {
         return None;
     }
     let known = seen.course.verdict().map_or(seen.course.now(), |v| v.at).since(changed);
-    let title = format!(
-        "progress deadline too long: Kubernetes says after {} what could be known after {}",
-        span(deadline),
-        span(known)
-    );
-    let found = Found::of("V604", &[], title).phase(Phase::Surging).seen(format!("progressDeadlineSeconds is {}", deadline.as_secs()));
+    let title =
+        format!("progress deadline too long: Kubernetes says after {} what could be known after {}", span(deadline), span(known));
+    let found =
+        Found::of("V604", &[], title).phase(Phase::Surging).seen(format!("progressDeadlineSeconds is {}", deadline.as_secs()));
     let advice = "set the deadline to what a healthy pod needs to become available, with some to spare: `kubectl rollout status` and alerts \
                   wait for it";
     let patch = patch::deployment(seen, &json!({"progressDeadlineSeconds": DEADLINE}));
-    let gain = format!("a rollout that is stuck is called so {} earlier", span(deadline.saturating_sub(Duration::from_secs(DEADLINE))));
+    let gain =
+        format!("a rollout that is stuck is called so {} earlier", span(deadline.saturating_sub(Duration::from_secs(DEADLINE))));
     Some(found.set(advice, "spec.progressDeadlineSeconds", patch, gain))
 }
 
@@ -108,7 +107,10 @@ pub(super) fn inflated_by_surge(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> 
         .collect();
     let before = seen.course.rollout.replicas_at(changed)?;
     let (at, autoscaler, most) = rescales.into_iter().max_by_key(|(_, _, size)| *size).filter(|(_, _, size)| *size > before)?;
-    let title = format!("autoscaler inflated by the rollout: from {before} to {} under traffic that did not change", plural(most.into(), "replica"));
+    let title = format!(
+        "autoscaler inflated by the rollout: from {before} to {} under traffic that did not change",
+        plural(most.into(), "replica")
+    );
     let found = Found::of("V603", &[], title)
         .phase(seen.course.phase_at(at))
         .seen(format!("HorizontalPodAutoscaler {autoscaler} raised the target {} after the change began", span(at.since(changed))));

@@ -48,7 +48,8 @@ pub(super) fn prober(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> {
         .filter(|(outcome, _)| outcome.blame() == Blame::Verifier)
         .map(|(outcome, n)| format!("{} {}: {}", count(n), outcome.label(), outcome.meaning()))
         .collect();
-    let title = format!("prober at fault: {} of {} say nothing about the target", count(excluded), plural(counts.total(), "request"));
+    let title =
+        format!("prober at fault: {} of {} say nothing about the target", count(excluded), plural(counts.total(), "request"));
     let found = kinds.into_iter().fold(Found::of("V502", &[], title), Found::seen);
     let advice = "lower traffic.lanes.*.rate, or give the verifier a machine of its own; for names that do not resolve use --url with an \
                   address, and for throttling raise the limit for this client";

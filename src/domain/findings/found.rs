@@ -68,7 +68,13 @@ impl Found {
     }
 
     /// With a field to change, and what to lay over its object.
-    pub(super) fn set(mut self, advice: impl Into<String>, field: impl Into<String>, patch: Value, gain: impl Into<String>) -> Self {
+    pub(super) fn set(
+        mut self,
+        advice: impl Into<String>,
+        field: impl Into<String>,
+        patch: Value,
+        gain: impl Into<String>,
+    ) -> Self {
         let field = Some(field.into());
         self.prescription = Some(Prescription { advice: advice.into(), field, patch: Some(patch), gain: gain.into() });
         self
@@ -108,7 +114,10 @@ pub(super) fn after(failures: &[&Failed<'_>]) -> String {
         })
     };
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return String::new() };
-    let tenths = |us: u64| span(Duration::from_millis(us / 100_000 * 100));
+    let tenths = |us: u64| match us / 100_000 {
+        0 => "0".to_owned(),
+        tenths => span(Duration::from_millis(tenths * 100)),
+    };
     if first / 100_000 == last / 100_000 { tenths(last) } else { format!("{} to {}", tenths(first), tenths(last)) }
 }
 

@@ -94,7 +94,11 @@ impl<'a> Seen<'a> {
         let mut spans: Vec<(At, Option<At>)> = Vec::new();
         for (at, pod, is_ready) in turns {
             let before = ready.len();
-            if is_ready { ready.insert(pod) } else { ready.remove(pod) };
+            if is_ready {
+                ready.insert(pod)
+            } else {
+                ready.remove(pod)
+            };
             match (before, ready.len()) {
                 (1.., 0) if at >= changed => spans.push((at, None)),
                 (0, 1..) => spans.last_mut().into_iter().for_each(|span| span.1 = Some(at)),

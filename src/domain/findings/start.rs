@@ -157,7 +157,8 @@ pub(super) fn killed_by_liveness(seen: &Seen<'_>, open: &Open<'_>) -> Option<Fou
     let template = template(seen, &pods)?;
     let liveness = template.liveness.as_ref()?;
     let failures = while_down(seen, open, &pods);
-    let title = format!("liveness kills under load: {} that served restarted by the liveness probe", plural(pods.len() as u64, "pod"));
+    let title =
+        format!("liveness kills under load: {} that served restarted by the liveness probe", plural(pods.len() as u64, "pod"));
     let found = Found::of("V203", &failures, title).pods(pods).phase(last_phase(seen)).seen(format!(
         "livenessProbe {} allows {} for an answer and gives up after {} in {}",
         liveness.asks,
@@ -221,7 +222,9 @@ pub(super) fn flapping_readiness(seen: &Seen<'_>, open: &Open<'_>) -> Option<Fou
 pub(super) fn lying_readiness(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> {
     let mut of_pod: BTreeMap<&Name, (Vec<&Failed<'_>>, usize)> = BTreeMap::new();
     for failed in open.failures.iter().copied() {
-        let Some(pod) = seen.suspects(failed).into_iter().next().filter(|p| p.ready.is_some_and(|at| at >= changed(seen))) else { continue };
+        let Some(pod) = seen.suspects(failed).into_iter().next().filter(|p| p.ready.is_some_and(|at| at >= changed(seen))) else {
+            continue;
+        };
         let first_good = seen.course.tally.pods().get(&pod.state.name).and_then(|p| p.first_good);
         let young = matches!(failed.who.moment, Moment::Young(_));
         let (before, after) = of_pod.entry(&pod.state.name).or_default();
@@ -241,9 +244,10 @@ pub(super) fn lying_readiness(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found>
     let template = seen.template(&first.state.revision)?;
     let path = &seen.course.head().scenario.traffic.path;
     let fields = template.readiness.as_ref().and_then(|probe| asking(probe, path));
-    let said = template.readiness.as_ref().map_or("there is no readinessProbe: a pod is Ready as soon as it runs".to_owned(), |probe| {
-        format!("readinessProbe {} was content, and {path} was not answered", probe.asks)
-    });
+    let said =
+        template.readiness.as_ref().map_or("there is no readinessProbe: a pod is Ready as soon as it runs".to_owned(), |probe| {
+            format!("readinessProbe {} was content, and {path} was not answered", probe.asks)
+        });
     let found = found.seen(said);
     Some(match fields {
         Some(fields) => {

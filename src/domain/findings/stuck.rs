@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::found::Found;
-use super::patch;
 use super::seen::{Open, Seen};
 use crate::domain::display::plural;
 use crate::domain::rollout::state::Strategy;
@@ -27,9 +26,15 @@ pub(super) fn crash_loop(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> {
     let stuck = stuck(seen, open, &["CrashLoopBackOff"])?;
     let pod = stuck.pod.clone()?;
     let restarts: u32 = seen.course.rollout.pod_named(&pod)?.state.containers.iter().map(|c| c.restarts).sum();
-    let found = found(seen, "V301", &stuck, format!("crash loop: the new version ends again and again, {}", plural(restarts.into(), "restart")));
+    let found = found(
+        seen,
+        "V301",
+        &stuck,
+        format!("crash loop: the new version ends again and again, {}", plural(restarts.into(), "restart")),
+    );
     let namespace = &seen.course.head().scenario.target.namespace;
-    let advice = format!("read its last words with `kubectl logs -n {namespace} {pod} --previous`; the old version can stay meanwhile");
+    let advice =
+        format!("read its last words with `kubectl logs -n {namespace} {pod} --previous`; the old version can stay meanwhile");
     Some(found.advice(advice, "none by a manifest field: the version has to be mended"))
 }
 
@@ -107,7 +112,9 @@ mod tests {
 
     #[test]
     fn a_quota_of_pods_is_told_from_one_of_something_else() {
-        let of = |what| format!("pods \"b-x\" is forbidden: exceeded quota: small, requested: {what}=1, used: {what}=4, limited: {what}=4");
+        let of = |what| {
+            format!("pods \"b-x\" is forbidden: exceeded quota: small, requested: {what}=1, used: {what}=4, limited: {what}=4")
+        };
         assert_eq!(pods_of_quota(&of("pods")), Some(("small", 4)));
         assert_eq!(pods_of_quota(&of("requests.cpu")), None);
         assert_eq!(pods_of_quota("no such thing"), None);

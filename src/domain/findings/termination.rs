@@ -16,7 +16,9 @@ use crate::domain::time::At;
 
 /// The kill at the end of the grace period is seen at most this long before or after it: the API counts it in whole seconds.
 const KILL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1_500));
-/// A request that a closed connection meets fails at once; anything slower had another reason.
+/// What the cluster says reaches the verifier a little earlier or later than the pod.
+const NEWS: Duration = Duration::from_millis(100);
+/// A gateway that meets a closed connection says so at once; anything slower had another reason.
 const AT_ONCE: Duration = Duration::from_millis(150);
 /// A race is rare and random: fewer failures than this are not told from an accident.
 const FEW: usize = 3;
@@ -46,12 +48,11 @@ fn sleep_for(propagation: Duration) -> u64 {
 }
 
 fn last_request(seen: &Seen<'_>) -> String {
-    let (removed, last) = (seen.profile.slowest_removal, seen.propagation());
-    format!(
-        "pods left the EndpointSlices within {} of being told to end, and the last request was sent to one after {} or more",
-        span(removed),
-        span(last)
-    )
+    let removed = match seen.profile.slowest_removal {
+        Duration::ZERO => String::new(),
+        removal => format!("pods left the EndpointSlices within {} of being told to end; ", span(removal)),
+    };
+    format!("{removed}the last request was sent to one {} after it was told to end, or later", span(seen.propagation()))
 }
 
 /// The overlay that lets pods serve on for so long before SIGTERM, within the grace period.
@@ -66,7 +67,9 @@ fn sleeping(seen: &Seen<'_>, template: &TemplateState, seconds: u64) -> serde_js
 pub(super) fn grace_too_short(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> {
     let killed = |f: &Failed<'_>| {
         seen.suspects(f).into_iter().any(|pod| {
-            let Some((told, grace)) = pod.terminating.zip(seen.template(&pod.state.revision).map(|t| t.grace)) else { return false };
+            let Some((told, grace)) = pod.terminating.zip(seen.template(&pod.state.revision).map(|t| t.grace)) else {
+                return false;
+            };
             let kill = told + grace;
             let around = f.failure.known + KILL.0 >= kill && f.failure.known <= kill + KILL.1;
             around && f.failure.due + KILL.0 < kill && pod.gone.is_none_or(|gone| gone + KILL.0 >= kill)
@@ -82,11 +85,8 @@ pub(super) fn grace_too_short(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found>
         "grace period shorter than requests: {}, cut when pods were killed {grace} s after they were told to end",
         share(&failures, seen)
     );
-    let advice = format!(
-        "give pods {needed} s: {} of preStop and twice the longest request that was seen ({})",
-        span(sleep),
-        span(longest)
-    );
+    let advice =
+        format!("give pods {needed} s: {} of preStop and twice the longest request that was seen ({})", span(sleep), span(longest));
     let patch = patch::deployment(seen, &json!({"template": {"spec": {"terminationGracePeriodSeconds": needed}}}));
     let gain = format!("the {} that were cut are finished", plural(failures.len() as u64, "request"));
     let found = Found::of("V103", &failures, title)
@@ -99,7 +99,7 @@ pub(super) fn pre_stop_too_short(seen: &Seen<'_>, open: &Open<'_>) -> Option<Fou
     let late = |f: &Failed<'_>| {
         seen.suspects(f).into_iter().any(|pod| {
             let sleeps = seen.template(&pod.state.revision).is_some_and(|t| t.pre_stop.is_some());
-            sleeps && stopped(seen, pod).is_some_and(|stop| f.failure.sent.unwrap_or(f.failure.due) >= stop)
+            sleeps && stopped(seen, pod).is_some_and(|stop| f.failure.sent.unwrap_or(f.failure.due) + NEWS >= stop)
         })
     };
     let failures: Vec<_> = leaving(open).into_iter().filter(|f| late(f)).collect();
@@ -136,7 +136,8 @@ pub(super) fn no_drain(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> {
     if template.pre_stop.is_some() {
         // New requests had time to go elsewhere: these were under way.
         let found = found.seen("the requests were under way when SIGTERM came, and the program ended without finishing them");
-        let advice = "finish what is under way when SIGTERM comes, and only then exit: no manifest field can do that for the program";
+        let advice =
+            "finish what is under way when SIGTERM comes, and only then exit: no manifest field can do that for the program";
         return Some(found.advice(advice, gain(failures.len())));
     }
     let seconds = sleep_for(seen.propagation());
@@ -162,21 +163,25 @@ pub(super) fn keep_alive_race(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found>
         let lives = !matches!(f.who.moment, Moment::Terminating(_) | Moment::Down(_));
         let broken = match f.outcome() {
             Outcome::ResetBeforeSend | Outcome::ResetAfterSend => kept,
-            Outcome::GatewayStatus => f.failure.status == Some(502),
+            Outcome::GatewayStatus => f.failure.status == Some(502) && at_once,
             _ => false,
         };
-        lives && at_once && broken
+        lives && broken
     });
     // A program that breaks off whatever comes breaks first requests off, too.
-    let firsts = open.that(|f| f.outcome() == Outcome::ResetAfterSend && f.failure.connection.as_ref().is_none_or(|c| c.served == 0));
+    let firsts =
+        open.that(|f| f.outcome() == Outcome::ResetAfterSend && f.failure.connection.as_ref().is_none_or(|c| c.served == 0));
     if failures.len() < FEW || firsts.len() * 4 > failures.len() {
         return None;
     }
     let gateway = failures.iter().filter(|f| f.outcome() == Outcome::GatewayStatus).count() as u64;
     let title = format!("keep-alive race: {}, on connections that were closed as the request came", share(&failures, seen));
-    let found = Found::of("V104", &failures, title)
-        .seen("no pod that explains them was ending, starting or restarting at the time")
-        .seen(format!("{} of them were seen by a gateway between verifier and pod, the others by the verifier itself", count(gateway)));
+    let found =
+        Found::of("V104", &failures, title).seen("no pod that explains them was ending, starting or restarting at the time");
+    let found = match gateway {
+        0 => found,
+        n => found.seen(format!("{} of them were seen by a gateway between the verifier and a pod", count(n))),
+    };
     let advice = "have the application keep idle connections for longer than whoever stands before it does (nginx and most ingresses: \
                   60 s; so 75 s in the application), so that never the server closes first";
     Some(found.advice(advice, "requests no longer meet connections that are just being closed"))

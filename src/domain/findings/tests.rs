@@ -181,7 +181,8 @@ fn without_room() -> Vec<Event> {
 
 fn over_quota() -> Vec<Event> {
     let message = "pods \"b\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2";
-    let condition = Condition { kind: name("ReplicaFailure"), status: Some(true), reason: "FailedCreate".into(), message: message.into() };
+    let condition =
+        Condition { kind: name("ReplicaFailure"), status: Some(true), reason: "FailedCreate".into(), message: message.into() };
     let state = ReplicaSetState { failure: Some(condition), ..set(NEW, 2) };
     with(stuck_in(&waiting("")), [(2_900, What::ReplicaSet(Box::new(state))), (7_000, What::Tick)])
 }
@@ -190,12 +191,15 @@ fn over_quota() -> Vec<Event> {
 fn restarted(exit: &Exit) -> Vec<Event> {
     let ended = new_pod(N1, true, |p| p.containers = vec![container(exited(exit.code, &exit.reason), 0, None)]);
     let again = new_pod(N1, true, |p| p.containers = vec![container(ContainerNow::Running, 1, Some(exit.clone()))]);
-    let more = with(with(healthy(), [(8_000, ended), (8_500, again)]), templates(|t| {
-        t.pre_stop = Some(PreStop::Sleep { length: seconds(5) });
-        t.liveness = Some(probe("GET /livez"));
-        t.readiness = Some(probe("GET /readyz"));
-        t.memory_limit = Some(name("64Mi"));
-    }));
+    let more = with(
+        with(healthy(), [(8_000, ended), (8_500, again)]),
+        templates(|t| {
+            t.pre_stop = Some(PreStop::Sleep { length: seconds(5) });
+            t.liveness = Some(probe("GET /livez"));
+            t.readiness = Some(probe("GET /readyz"));
+            t.memory_limit = Some(name("64Mi"));
+        }),
+    );
     with(more, failures(8_100, 8_110, 12, |f| f.outcome = Outcome::GatewayStatus))
 }
 
@@ -292,7 +296,11 @@ fn every_cause_of_the_catalogue_is_found_where_it_is_the_cause_and_with_no_other
         let expected: &[&str] = if *code == "V604" { &["V302"] } else { &[] };
         assert_eq!(others, expected, "beside {code}");
         let prescription = finding.prescription.as_ref().unwrap();
-        assert_eq!(entry.field.is_some(), prescription.patch.is_some(), "{code}: the catalogue names a field when there is a patch");
+        assert_eq!(
+            entry.field.is_some(),
+            prescription.patch.is_some(),
+            "{code}: the catalogue names a field when there is a patch"
+        );
         assert_eq!(prescription.field.is_some(), prescription.patch.is_some(), "{code}");
         assert!(!finding.evidence.is_empty() || *code == "V501" || *code == "V503", "{code} says what was seen");
     }
@@ -314,7 +322,7 @@ fn the_catalogue_is_sorted_and_each_page_begins_with_its_code() {
 #[test]
 fn a_finding_says_how_many_where_on_which_pods_and_how_that_is_known() {
     let finding = &found(&fixtures::breach())[0];
-    assert_eq!(finding.title, "no drain on SIGTERM: 37 of 37 failures, 0 ms to 300 ms after their pods were told to end");
+    assert_eq!(finding.title, "no drain on SIGTERM: 37 of 37 failures, 0 to 300 ms after their pods were told to end");
     assert_eq!((finding.failures, finding.of, finding.phase), (37, 37, Some(Phase::Replacing)));
     assert_eq!((&finding.lanes[..], &finding.pods[..]), (&["fresh".to_owned(), "kept".to_owned()][..], &[O1.to_owned()][..]));
     let known = "attributed to pods: 37 by the only pods whose state at that moment explains them";
@@ -368,7 +376,8 @@ fn restored(mut event: Event) -> Event {
 
 #[test]
 fn an_autoscaler_that_follows_the_traffic_is_not_inflated() {
-    let mut events = with(healthy(), [(5_000, said("HorizontalPodAutoscaler", "backend", "SuccessfulRescale", "New size: 5; reason: x"))]);
+    let mut events =
+        with(healthy(), [(5_000, said("HorizontalPodAutoscaler", "backend", "SuccessfulRescale", "New size: 5; reason: x"))]);
     let What::RunStarted(head) = &mut events[0].what else { panic!("a run begins with its head") };
     let lane = head.scenario.traffic.lanes.get_mut("fresh").unwrap();
     lane.profile = vec![crate::domain::scenario::Leg { over: seconds(5), rate: 400.0 }];

@@ -48,7 +48,8 @@ pub(super) fn errors_of_both(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> 
     if seen.course.changed().is_none() {
         let before = seen.course.tally.baseline().counts;
         let (bad, valid) = (before.bad(), before.valid());
-        let title = format!("errors of both versions: {} of {} requests failed before anything was changed", count(bad), count(valid));
+        let title =
+            format!("errors of both versions: {} of {} requests failed before anything was changed", count(bad), count(valid));
         return (bad >= FEW && bad * 100 > valid).then(|| Found::of("V501", &[], title).advice(advice, gain));
     }
     let rollout = &seen.course.rollout;
@@ -78,8 +79,11 @@ pub(super) fn more_errors(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> {
     }
     let failures = open.that(|f| is_of(f, Some(new)));
     let title = format!("version regression in errors: {}, by new pods", share(&failures, seen));
-    let found = Found::of("V401", &failures, title)
-        .seen(format!("failed of new pods' answers {}, of old ones' at the same time {}", of_new.text(), of_old.text()));
+    let found = Found::of("V401", &failures, title).seen(format!(
+        "failed of new pods' answers {}, of old ones' at the same time {}",
+        of_new.text(),
+        of_old.text()
+    ));
     let target = &seen.course.head().scenario.target;
     let advice = format!(
         "go back to the old version (`kubectl rollout undo deployment/{} -n {}`) and look for the error in what changed between the two",

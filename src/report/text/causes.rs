@@ -136,12 +136,12 @@ mod tests {
             "    spec:",
             "      containers:",
             "        - name: b",
-            "          args:",
-            "            - \"x\"",
             "          lifecycle:",
             "            preStop:",
             "              sleep:",
             "                seconds: 4",
+            "          args:",
+            "            - \"x\"",
         ];
         assert_eq!(lines, expected);
     }

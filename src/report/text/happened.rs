@@ -66,7 +66,9 @@ pub(super) fn traffic(s: &Summary) -> Vec<Line> {
     }
     for lane in &s.traffic.aside {
         let of_lane = if measured { &lane.measured } else { &lane.baseline };
-        table.painted(figures(format!("{} (not judged)", lane.lane), of_lane, Paint::Faint).into_iter().map(|(_, text)| (Paint::Faint, text)));
+        table.painted(
+            figures(format!("{} (not judged)", lane.lane), of_lane, Paint::Faint).into_iter().map(|(_, text)| (Paint::Faint, text)),
+        );
     }
     table.painted(figures("before the change".into(), &s.traffic.baseline, Paint::Faint));
     let mut lines = vec![title("Traffic")];
@@ -172,9 +174,11 @@ pub(super) fn rollout(s: &Summary, look: Look) -> Vec<Line> {
 /// What a preStop sleep has to cover.
 fn propagation(s: &Summary) -> Option<Line> {
     let p = s.propagation.as_ref()?;
-    let (removed, last) = (span(p.slowest_removal_ms.0), span(p.slowest_last_request_ms.0));
-    let last = if p.slowest_last_request_ms.0.is_zero() { "was sent nothing more".into() } else { format!("was sent its last request after {last}") };
-    Some(Line::plain(format!("  Told to end, the slowest pod left the endpoints after {removed} and {last}")))
+    let (removed, last) = (p.slowest_removal_ms.0, p.slowest_last_request_ms.0);
+    let parts = [(removed, "left the endpoints"), (last, "was sent its last request")];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(t, _)| !t.is_zero()).map(|(t, what)| format!("{what} after {}", span(t))).collect();
+    (!parts.is_empty()).then(|| Line::plain(format!("  Told to end, the slowest pod {}", parts.join(" and "))))
 }
 
 /// Pods in a sentence; one by one when something failed or a pod is in trouble.
