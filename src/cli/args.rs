@@ -32,6 +32,11 @@ pub(super) enum Command {
     Load(LoadArgs),
     /// Send a single request and tell all that was seen of it.
     Probe(ProbeArgs),
+    /// Tell what a finding means and what to do about it; all of them in a list without a code.
+    Explain {
+        /// As reports print it: V101
+        code: Option<String>,
+    },
     /// The test application: serves, and misbehaves as its environment says.
     Workload,
     /// Print the JSON schema of an output.

@@ -13,16 +13,29 @@ const FILES: &[(&str, &str)] = embedded![
     "k8s/todo/backend/pdb.yaml",
     "k8s/todo/backend/service.yaml",
     "k8s/todo/backend/serviceaccount.yaml",
+    "k8s/todo/quota/quota.yaml",
     "scenarios/abrupt-stop.yaml",
     "scenarios/bad-image.yaml",
     "scenarios/crash-loop.yaml",
     "scenarios/error-burst.yaml",
+    "scenarios/flapping-readiness.yaml",
+    "scenarios/keep-alive-race.yaml",
+    "scenarios/late-deadline.yaml",
+    "scenarios/liveness-kill.yaml",
     "scenarios/lying-readiness.yaml",
+    "scenarios/out-of-memory.yaml",
+    "scenarios/quota.yaml",
     "scenarios/recreate.yaml",
     "scenarios/rolling-update.yaml",
     "scenarios/scale-up-down.yaml",
+    "scenarios/short-grace.yaml",
+    "scenarios/short-prestop.yaml",
+    "scenarios/sick-before.yaml",
+    "scenarios/single-replica.yaml",
     "scenarios/slow-new-version.yaml",
+    "scenarios/slow-start.yaml",
     "scenarios/ten-thousand-users.yaml",
+    "scenarios/unschedulable.yaml",
 ];
 
 /// The names of all scenarios.
@@ -51,7 +64,7 @@ mod tests {
     fn everything_in_the_folders_is_embedded() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut found = Vec::new();
-        for folder in ["scenarios", "k8s/todo/backend"] {
+        for folder in ["scenarios", "k8s/todo/backend", "k8s/todo/quota"] {
             for file in std::fs::read_dir(root.join(folder)).unwrap() {
                 let name = file.unwrap().file_name().into_string().unwrap();
                 if Path::new(&name).extension().is_some_and(|e| e == "yaml") && name != "kustomization.yaml" {

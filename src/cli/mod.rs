@@ -3,6 +3,7 @@
 mod args;
 mod attached;
 mod compare;
+mod explain;
 mod library;
 mod load;
 mod manifests;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
+        Command::Explain { code } => explain::main(code.as_deref()),
         // Not one of ours: it ends as its environment says.
         Command::Workload => return workload::main(),
         Command::Schema { kind } => schema(kind),

@@ -162,8 +162,13 @@ fn probe(probe: &Probe) -> ProbeState {
         (_, _, Some(_)) => "exec".into(),
         _ => "grpc".into(),
     };
+    let port = probe.http_get.as_ref().map(|get| &get.port).or(probe.tcp_socket.as_ref().map(|tcp| &tcp.port));
     ProbeState {
         asks: Name::from(asks.as_str()),
+        port: port.map(|port| match port {
+            IntOrString::Int(number) => Name::from(number.to_string()),
+            IntOrString::String(name) => Name::from(name.as_str()),
+        }),
         initial_delay: seconds(probe.initial_delay_seconds.unwrap_or(0)),
         period: seconds(probe.period_seconds.unwrap_or(10)),
         timeout: seconds(probe.timeout_seconds.unwrap_or(1)),
@@ -298,8 +303,8 @@ mod tests {
         assert_eq!((t.grace, t.pre_stop), (Duration::from_secs(45), Some(PreStop::Sleep { length: Duration::from_secs(5) })));
         let readiness = t.readiness.unwrap();
         assert_eq!(
-            (&*readiness.asks, readiness.period, readiness.timeout),
-            ("GET /readyz", Duration::from_secs(1), Duration::from_secs(1))
+            (&*readiness.asks, readiness.port.as_deref(), readiness.period, readiness.timeout),
+            ("GET /readyz", Some("80"), Duration::from_secs(1), Duration::from_secs(1))
         );
         assert_eq!((&*t.liveness.unwrap().asks, t.startup, t.memory_limit.as_deref()), ("tcp", None, Some("64Mi")));
     }

@@ -89,6 +89,8 @@ impl Attribution {
 pub struct Evidence<'a> {
     rollout: &'a Rollout,
     tally: &'a Tally,
+    /// All pods, also those that are gone.
+    lives: Vec<&'a PodLife>,
     /// Failures of pods' own lanes.
     own: Vec<(At, Name)>,
     /// Lanes whose connections lead to one pod each for as long as they last.
@@ -107,7 +109,8 @@ impl<'a> Evidence<'a> {
         let straight = failures.filter(|f| f.direct);
         let mut own: Vec<(At, Name)> = straight.filter_map(|f| Some((f.due, f.pod.clone()?))).collect();
         own.sort();
-        Self { rollout, tally, own, pinned }
+        let lives = rollout.pods().into_iter().chain(rollout.gone()).collect();
+        Self { rollout, tally, lives, own, pinned }
     }
 
     /// Attributes one failure.
@@ -143,10 +146,10 @@ impl<'a> Evidence<'a> {
     /// Joins a failure with the pods' lives: first with pods whose container had ended, then with pods on their way out, then with pods
     /// that had just become ready and had answered nothing yet.
     fn by_time(&self, failure: &Failure) -> Attribution {
-        let all = || self.rollout.pods().into_iter().chain(self.rollout.gone());
         let states: [&dyn Fn(&PodLife) -> bool; 3] =
             [&|p| down_since(p, failure).is_some(), &|p| self.is_leaving(p, failure), &|p| self.is_fresh(p, failure.due)];
-        let suspects = states.iter().map(|state| all().filter(|p| state(p)).collect::<Vec<_>>()).find(|s| !s.is_empty());
+        let all_in = |state: &&dyn Fn(&PodLife) -> bool| self.lives.iter().copied().filter(|p| state(p)).collect::<Vec<_>>();
+        let suspects = states.iter().map(all_in).find(|s| !s.is_empty());
         let suspects = suspects.unwrap_or_default();
         match suspects.as_slice() {
             [only] => of_life(only, failure, How::Time),
@@ -162,7 +165,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Told to end, past its preStop sleep before the request was over, had been getting traffic, and neither gone nor let go by the
+    /// Told to end, past its preStop sleep before the request met nobody or was over, had been getting traffic, and neither gone nor let go by the
     /// ingress for so long that nobody would still send to it.
     fn is_leaving(&self, life: &PodLife, failure: &Failure) -> bool {
         let (Some(_), Some(told)) = (life.ready, life.terminating) else { return false };
@@ -170,7 +173,9 @@ impl<'a> Evidence<'a> {
         let last_answer = self.tally.pods().get(&life.state.name).map(|p| p.last);
         let let_go = last_answer.is_some_and(|last| last + LET_GO < stop && last < failure.due);
         let forgotten = life.gone.is_some_and(|gone| failure.due > gone + AFTERLIFE);
-        failure.known + NEWS >= stop && !let_go && !forgotten
+        // Who meets silence met nobody: a pod that stopped later would have cut the request instead.
+        let turn = if meets_nobody(failure.outcome) { failure.due } else { failure.known };
+        turn + NEWS >= stop && !let_go && !forgotten
     }
 
     /// Gets traffic, has done so for a short time only, and has answered nothing well yet.
@@ -244,6 +249,11 @@ pub const fn explained_by_a_missing_pod(outcome: Outcome) -> bool {
         | Outcome::NotSent
         | Outcome::Unseen => false,
     }
+}
+
+/// Outcomes of requests that found nobody from the first.
+const fn meets_nobody(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::ResponseTimeout | Outcome::ConnectTimeout | Outcome::Refused)
 }
 
 /// When a container of a pod that served had ended by itself, before the request was due or while it was under way.

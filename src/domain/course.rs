@@ -202,7 +202,7 @@ impl Course {
                     self.failures_unlisted += 1;
                 }
             }
-            What::Deployment(state) => self.rollout.deployment(state),
+            What::Deployment(state) => self.rollout.deployment(state, at),
             What::DeploymentGone => self.rollout.deployment_gone(),
             What::ReplicaSet(state) => self.rollout.replica_set(state, at),
             What::ReplicaSetGone(uid) => self.rollout.replica_set_gone(uid),

@@ -26,12 +26,12 @@ soak: 2s
 aftermath: 1s
 ";
 
-const OLD: &str = "66b6c48dd5";
-const NEW: &str = "7d4f9c8b5c";
-const O1: &str = "backend-66b6c48dd5-4kq7x";
-const O2: &str = "backend-66b6c48dd5-t9zwm";
-const N1: &str = "backend-7d4f9c8b5c-8hd2s";
-const N2: &str = "backend-7d4f9c8b5c-xv5jn";
+pub(crate) const OLD: &str = "66b6c48dd5";
+pub(crate) const NEW: &str = "7d4f9c8b5c";
+pub(crate) const O1: &str = "backend-66b6c48dd5-4kq7x";
+pub(crate) const O2: &str = "backend-66b6c48dd5-t9zwm";
+pub(crate) const N1: &str = "backend-7d4f9c8b5c-8hd2s";
+pub(crate) const N2: &str = "backend-7d4f9c8b5c-xv5jn";
 
 /// A lane of a plan.
 pub(crate) fn lane(lane: &str, mode: Mode, rate: f64, thresholds: Vec<u64>) -> LanePlan {

@@ -14,6 +14,7 @@
 //! | `READINESS_LIES` | `no` | `error`: ready before `SERVE_AFTER`, `/api` says 503; `hang`: `/api` waits for `SERVE_AFTER` |
 //! | `READINESS_FLAPS` | off | ready for the first half of each such period, unready for the second |
 //! | `LIVENESS_FAILS_AFTER` | off | `/livez` says 500 from then on |
+//! | `LIVENESS_LATENCY` | `0s` | law of the time `/livez` takes, as that of a busy process would |
 //! | `CRASH_AFTER`, `CRASH_CODE` | off, `1` | exit without a word |
 //! | `ERROR_RATIO` | `0`, or `1` with `ERROR_AFTER` | share of `/api` answers that are 500 |
 //! | `ERROR_AFTER` | `0s` | when `ERROR_RATIO` begins |
@@ -24,6 +25,8 @@
 //! | `MAX_CONCURRENCY` | none | `/api` requests served at once; more of them queue |
 //! | `MAX_CONNECTIONS` | `10000` | connections held at once; more of them wait in the kernel's queue |
 //! | `KEEP_ALIVE_TIMEOUT` | `75s` | a connection without a request for this long is closed |
+//! | `KEEP_ALIVE_LAG` | `0s` | time from the decision to close a silent connection to its end, as on a network with a distance to cover: what is sent meanwhile is lost |
+//! | `BALLAST` | `0` | megabytes held from the start |
 //! | `LEAK` | `0` | megabytes lost per second |
 //! | `DRAIN` | `graceful` | on SIGTERM or SIGINT. `graceful`: unready at once, serve on, close each connection with its next answer, leave when no connection is left. `close-first`: close port and idle connections at once and finish what is running, as most servers do. `abrupt`: exit at once. `ignore` |
 //! | `DRAIN_IDLE` | `1s` | while draining gracefully, how long a silent connection may still send a request |
@@ -85,6 +88,7 @@ pub struct Config {
     pub readiness_lies: Lie,
     pub readiness_flaps: Option<Duration>,
     pub liveness_fails_after: Option<Duration>,
+    pub liveness_latency: Law,
     pub crash_after: Option<Duration>,
     pub crash_code: u8,
     pub error_ratio: f64,
@@ -96,6 +100,8 @@ pub struct Config {
     pub max_concurrency: Option<usize>,
     pub max_connections: usize,
     pub keep_alive_timeout: Duration,
+    pub keep_alive_lag: Duration,
+    pub ballast: f64,
     pub leak: f64,
     pub drain: Drain,
     pub drain_idle: Duration,
@@ -120,6 +126,7 @@ impl Config {
             readiness_lies: env.get("READINESS_LIES", lie)?.unwrap_or(Lie::No),
             readiness_flaps: env.get("READINESS_FLAPS", positive)?,
             liveness_fails_after: env.get("LIVENESS_FAILS_AFTER", duration)?,
+            liveness_latency: env.get("LIVENESS_LATENCY", Law::from_str)?.unwrap_or(Law::NONE),
             crash_after: env.get("CRASH_AFTER", duration)?,
             crash_code: env.get("CRASH_CODE", u8::from_str)?.unwrap_or(1),
             error_ratio: env.get("ERROR_RATIO", ratio)?.unwrap_or(if error_after.is_some() { 1.0 } else { 0.0 }),
@@ -131,6 +138,8 @@ impl Config {
             max_concurrency: env.get("MAX_CONCURRENCY", at_least_one)?,
             max_connections: env.get("MAX_CONNECTIONS", at_least_one)?.unwrap_or(10_000),
             keep_alive_timeout: env.get("KEEP_ALIVE_TIMEOUT", positive)?.unwrap_or(Duration::from_secs(75)),
+            keep_alive_lag: env.get("KEEP_ALIVE_LAG", duration)?.unwrap_or_default(),
+            ballast: env.get("BALLAST", megabytes)?.unwrap_or(0.0),
             leak: env.get("LEAK", megabytes)?.unwrap_or(0.0),
             drain: env.get("DRAIN", drain)?.unwrap_or(Drain::Graceful),
             drain_idle: env.get("DRAIN_IDLE", positive)?.unwrap_or(Duration::from_secs(1)),
@@ -241,6 +250,7 @@ pub(super) mod tests {
             readiness_lies: Lie::No,
             readiness_flaps: None,
             liveness_fails_after: None,
+            liveness_latency: Law::NONE,
             crash_after: None,
             crash_code: 1,
             error_ratio: 0.0,
@@ -252,6 +262,8 @@ pub(super) mod tests {
             max_concurrency: None,
             max_connections: 10_000,
             keep_alive_timeout: Duration::from_secs(75),
+            keep_alive_lag: Duration::ZERO,
+            ballast: 0.0,
             leak: 0.0,
             drain: Drain::Graceful,
             drain_idle: Duration::from_secs(1),

@@ -96,11 +96,14 @@ pub(super) async fn connection(app: Arc<App>, stream: TcpStream) {
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
-    tokio::select! {
+    let ended = tokio::select! {
         biased;
-        // An error is the client's doing or a planned cut; either way the connection is gone.
-        _ = serving.as_mut() => return,
-        _ = drain.wait_for(|draining| *draining) => {}
+        _ = serving.as_mut() => true,
+        _ = drain.wait_for(|draining| *draining) => false,
+    };
+    if ended {
+        // An error is the client's doing or a planned cut; either way the connection is gone, or will be when its end has arrived.
+        return sleep(app.config.keep_alive_lag).await;
     }
     let patience = if app.config.drain == Drain::CloseFirst { Duration::ZERO } else { app.config.drain_idle };
     let mut told = false;

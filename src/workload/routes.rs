@@ -79,7 +79,13 @@ fn route(method: &Method, path: &str) -> Route {
 pub(super) async fn respond(app: Arc<App>, busy: Busy, mut request: Request<Incoming>) -> Result<Response<Held>, Infallible> {
     let came = now();
     let (slot, mut response) = match route(request.method(), request.uri().path()) {
-        Route::Live => (None, probe(app.config.alive(app.up()), StatusCode::INTERNAL_SERVER_ERROR)),
+        Route::Live => {
+            let latency = app.draw(&app.config.liveness_latency);
+            if !latency.is_zero() {
+                sleep(latency).await;
+            }
+            (None, probe(app.config.alive(app.up()), StatusCode::INTERNAL_SERVER_ERROR))
+        }
         Route::Ready => (None, probe(is_ready(&app), StatusCode::SERVICE_UNAVAILABLE)),
         Route::Health => (None, probe(is_ready(&app) && app.config.alive(app.up()), StatusCode::SERVICE_UNAVAILABLE)),
         Route::Api(api) => {

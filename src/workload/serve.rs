@@ -43,6 +43,7 @@ impl RunError {
 pub(super) async fn run(config: Config, log: &Log) -> Result<ExitCode, RunError> {
     let mut signals = Signals::catch(config.drain).map_err(RunError::Signals)?;
     let drain = config.drain;
+    let _ballast = touched(config.ballast);
     tokio::select! {
         () = sleep(config.start_delay) => {}
         signal = signals.wait() => {
@@ -158,9 +159,8 @@ async fn crash(config: &Config) -> u8 {
 /// Loses memory, page by page touched, until something kills the process.
 async fn leak(megabytes_per_second: f64) {
     const TICK: Duration = Duration::from_millis(100);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10000 MB/s")]
-    let chunk = (megabytes_per_second * 1e6 * TICK.as_secs_f64()) as usize;
-    if chunk == 0 {
+    let chunk = megabytes_per_second * TICK.as_secs_f64();
+    if touched(chunk).is_empty() {
         return pending().await;
     }
     let mut lost: Vec<Vec<u8>> = Vec::new();
@@ -168,6 +168,13 @@ async fn leak(megabytes_per_second: f64) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        lost.push(vec![0xa5; chunk]);
+        lost.push(touched(chunk));
     }
+}
+
+/// So much memory, each page of it written to.
+fn touched(megabytes: f64) -> Vec<u8> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10000 MB")]
+    let bytes = (megabytes * 1e6) as usize;
+    vec![0xa5; bytes]
 }

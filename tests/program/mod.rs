@@ -4,6 +4,7 @@
 
 mod bounds;
 mod ending;
+mod findings;
 mod scenarios;
 mod starved;
 mod wrong;

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use super::findings::cured;
 use super::{Ended, Program, verifier};
 
-fn run(scenario: &str) -> (Ended, Value) {
+pub(super) fn run(scenario: &str) -> (Ended, Value) {
     let ended = verifier(&["run", "--scenario", scenario, "-o", "json"]);
     let summary = ended.summary();
     (ended, summary)
@@ -12,7 +13,7 @@ fn run(scenario: &str) -> (Ended, Value) {
 
 /// Ran as its file says it must, with the exit code that goes with it.
 #[track_caller]
-fn as_expected(scenario: &str, code: i32, because: &[&str]) -> Value {
+pub(super) fn as_expected(scenario: &str, code: i32, because: &[&str]) -> Value {
     let (ended, summary) = run(scenario);
     assert_eq!((summary["as_expected"].as_bool(), ended.code()), (Some(true), code), "{}", ended.stderr);
     let reasons: Vec<&str> = summary["verdict"]["reasons"].as_array().unwrap().iter().filter_map(|r| r["code"].as_str()).collect();
@@ -90,12 +91,14 @@ fn a_version_with_errors_is_a_breach_though_kubernetes_calls_it_ready() {
 fn pods_that_end_without_a_drain_are_a_breach() {
     let summary = as_expected("abrupt-stop", 1, &["availability"]);
     assert!(failures(&summary, "response_timeout") + failures(&summary, "gateway_status") > 0);
+    cured(&summary, "abrupt-stop", "V101", "old");
 }
 
 #[test]
 fn pods_that_say_they_are_ready_and_are_not_are_a_breach() {
     let summary = as_expected("lying-readiness", 1, &["availability"]);
     assert!(failures(&summary, "app_status") > 0);
+    cured(&summary, "lying-readiness", "V201", "new");
 }
 
 #[test]
@@ -119,5 +122,6 @@ fn a_version_that_crashes_is_a_breach_long_before_the_progress_deadline() {
 #[test]
 fn recreating_all_pods_at_once_is_an_outage() {
     let summary = as_expected("recreate", 1, &["longest_outage"]);
+    cured(&summary, "recreate", "V602", "old");
     assert!(summary["traffic"]["measured"]["longest_outage"]["length_ms"].as_f64().unwrap() > 1000.0);
 }

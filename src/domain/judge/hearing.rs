@@ -197,12 +197,12 @@ mod tests {
     /// An old pod and a new one that became ready at ten seconds.
     fn rollout() -> Rollout {
         let mut r = Rollout::default();
-        r.deployment(&deployment(1, 1, 1, 1, [1, 1, 1, 1]));
+        r.deployment(&deployment(1, 1, 1, 1, [1, 1, 1, 1]), At(0));
         r.replica_set(&set("old", 1), At(0));
         r.pod(&pod("o", "old", true, false), At(0));
         r.begin();
         r.replica_set(&set("new", 2), At(0));
-        r.deployment(&deployment(2, 2, 2, 1, [2, 1, 2, 2]));
+        r.deployment(&deployment(2, 2, 2, 1, [2, 1, 2, 2]), At(0));
         r.pod(&pod("n", "new", true, false), At(10_000_000));
         r
     }

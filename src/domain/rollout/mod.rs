@@ -20,6 +20,9 @@ use super::traffic::{Name, PodTarget};
 /// Pods that are gone are remembered up to this many, the oldest forgotten first.
 const MAX_GONE: usize = 2_000;
 
+/// Changes of the number of replicas that are remembered, the first ones.
+const MAX_SCALINGS: usize = 1_000;
+
 /// Which part of a rollout the cluster is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -61,11 +64,15 @@ pub struct Rollout {
     endpoints: BTreeMap<Name, EndpointsState>,
     before: Option<Name>,
     wanted: Option<i64>,
+    replicas: Vec<(At, u32)>,
 }
 
 impl Rollout {
     /// The Deployment said something new.
-    pub fn deployment(&mut self, state: &DeploymentState) {
+    pub fn deployment(&mut self, state: &DeploymentState, at: At) {
+        if self.replicas.last().is_none_or(|(_, n)| *n != state.replicas) && self.replicas.len() < MAX_SCALINGS {
+            self.replicas.push((at, state.replicas));
+        }
         self.lost |= self.deployment.as_ref().is_some_and(|d| d.uid != state.uid);
         self.deployment = Some(state.clone());
     }
@@ -147,6 +154,11 @@ impl Rollout {
     /// The change was accepted as this generation; status older than it says nothing.
     pub fn wanted(&mut self, generation: i64) {
         self.wanted = Some(self.wanted.map_or(generation, |w| w.max(generation)));
+    }
+
+    /// How many replicas were asked for at a moment.
+    pub fn replicas_at(&self, at: At) -> Option<u32> {
+        self.replicas.iter().rev().find(|(from, _)| *from <= at).map(|(_, n)| *n)
     }
 
     /// The Deployment as last seen.

@@ -158,6 +158,9 @@ pub enum PreStop {
 pub struct ProbeState {
     /// `GET /readyz`, `tcp`, `exec`, `grpc`
     pub asks: Name,
+    /// The port that it asks, by number or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Name>,
     /// `initialDelaySeconds`
     #[serde(with = "as_micros")]
     pub initial_delay: Duration,

@@ -33,7 +33,7 @@ pub(crate) fn set(hash: &str, revision: u64) -> ReplicaSetState {
         hash: name(hash),
         revision,
         images: vec![(name("backend"), name("todo/backend:v1"))],
-        template: TemplateState::default(),
+        template: TemplateState { container: name("backend"), grace: Duration::from_secs(30), ..TemplateState::default() },
         replicas: 2,
         ready: 0,
         available: 0,
@@ -71,7 +71,7 @@ fn at(seconds: u64) -> At {
 #[test]
 fn a_rolling_update_goes_through_its_phases() {
     let mut r = Rollout::default();
-    r.deployment(&deployment(1, 1, 1, 2, [2, 2, 2, 2]));
+    r.deployment(&deployment(1, 1, 1, 2, [2, 2, 2, 2]), at(0));
     r.replica_set(&set("old", 1), at(0));
     r.pod(&pod("o1", "old", true, false), at(0));
     r.pod(&pod("o2", "old", true, false), at(0));
@@ -83,7 +83,7 @@ fn a_rolling_update_goes_through_its_phases() {
     assert_eq!(r.new_revision(), None);
 
     r.replica_set(&set("new", 2), at(1));
-    r.deployment(&deployment(2, 2, 2, 2, [3, 1, 2, 2]));
+    r.deployment(&deployment(2, 2, 2, 2, [3, 1, 2, 2]), at(0));
     r.pod(&pod("n1", "new", false, false), at(1));
     assert_eq!((r.phase(), r.new_revision()), (Phase::Surging, Some(&name("new"))));
 
@@ -92,7 +92,7 @@ fn a_rolling_update_goes_through_its_phases() {
     assert_eq!(r.phase(), Phase::Replacing);
     assert_eq!(r.head_count(), HeadCount { old: 1, old_ready: 1, new: 1, new_ready: 1, terminating: 1 });
 
-    r.deployment(&deployment(2, 2, 2, 2, [2, 2, 2, 2]));
+    r.deployment(&deployment(2, 2, 2, 2, [2, 2, 2, 2]), at(0));
     r.pod(&pod("n2", "new", true, false), at(3));
     r.pod(&pod("o2", "old", true, true), at(3));
     assert_eq!((r.phase(), r.is_available(), r.is_settled()), (Phase::Terminating, true, false));
@@ -109,7 +109,7 @@ fn a_rolling_update_goes_through_its_phases() {
 fn what_cannot_get_better_is_named_with_pod_and_reason_when_patience_ends() {
     let troubled = |c: ContainerState| {
         let mut r = Rollout::default();
-        r.deployment(&deployment(2, 2, 2, 2, [3, 1, 2, 2]));
+        r.deployment(&deployment(2, 2, 2, 2, [3, 1, 2, 2]), at(0));
         r.replica_set(&set("new", 2), at(0));
         r.pod(&PodState { containers: vec![c], ..pod("n1", "new", false, false) }, at(10));
         r
@@ -127,7 +127,7 @@ fn what_cannot_get_better_is_named_with_pod_and_reason_when_patience_ends() {
 
     let mut old = troubled(container(waiting("CrashLoopBackOff", ""), 9, None));
     old.replica_set(&set("newer", 3), at(12));
-    old.deployment(&deployment(3, 3, 3, 2, [3, 1, 2, 2]));
+    old.deployment(&deployment(3, 3, 3, 2, [3, 1, 2, 2]), at(0));
     assert_eq!(old.stuck(at(20)), Err(None), "trouble of a revision that nobody wants any more stops nothing");
 }
 
@@ -141,7 +141,7 @@ fn an_exceeded_progress_deadline_and_a_refused_pod_are_stuck_too() {
     };
     let mut r = Rollout::default();
     r.replica_set(&ReplicaSetState { failure: Some(condition("ReplicaFailure", true, "FailedCreate")), ..set("new", 2) }, at(5));
-    r.deployment(&deployment(2, 2, 2, 2, [2, 0, 2, 2]));
+    r.deployment(&deployment(2, 2, 2, 2, [2, 0, 2, 2]), at(0));
     assert_eq!(r.stuck(at(6)), Err(Some(at(8))));
     assert_eq!(r.stuck(at(8)).unwrap().reason, "FailedCreate");
 
@@ -151,18 +151,18 @@ fn an_exceeded_progress_deadline_and_a_refused_pod_are_stuck_too() {
         conditions: vec![condition("Progressing", false, "ProgressDeadlineExceeded")],
         ..deployment(3, 2, 2, 2, [2, 0, 2, 2])
     };
-    r.deployment(&exceeded);
+    r.deployment(&exceeded, at(0));
     assert_eq!(r.stuck(at(9)), Err(None), "a condition older than the change is not about it");
-    r.deployment(&DeploymentState { observed: 3, ..exceeded });
+    r.deployment(&DeploymentState { observed: 3, ..exceeded }, at(0));
     assert_eq!(r.stuck(at(9)).unwrap().reason, "ProgressDeadlineExceeded");
 }
 
 #[test]
 fn a_deployment_of_another_uid_is_another_deployment() {
     let mut r = Rollout::default();
-    r.deployment(&deployment(1, 1, 1, 2, [2, 2, 2, 2]));
+    r.deployment(&deployment(1, 1, 1, 2, [2, 2, 2, 2]), at(0));
     assert!(!r.is_lost());
-    r.deployment(&DeploymentState { uid: name("d2"), ..deployment(1, 1, 1, 2, [2, 2, 2, 2]) });
+    r.deployment(&DeploymentState { uid: name("d2"), ..deployment(1, 1, 1, 2, [2, 2, 2, 2]) }, at(0));
     assert!(r.is_lost());
 }
 

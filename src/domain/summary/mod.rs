@@ -3,6 +3,7 @@
 
 mod failures;
 mod objectives;
+mod propagation;
 mod rollout;
 mod steps;
 mod timeline;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use failures::{Connection, Example, Failures, Group};
 pub use objectives::{Budget, Expected, Interval, Objective, ObjectiveState};
+pub use propagation::{Departure, Propagation};
 pub use rollout::{EndpointTurn, ExitSeen, PhaseSpan, Pod, ReadyTurn, Revision, Rollout, Side};
 pub use steps::Step;
 pub use timeline::{LaneCell, LaneLine, Moment, Timeline};
@@ -61,6 +63,9 @@ pub struct Summary {
     pub failures: Failures,
     /// Why it failed: diagnosed causes, the most costly first.
     pub findings: Vec<Finding>,
+    /// How long it took until nobody sent to pods that were told to end; nothing when none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propagation: Option<Propagation>,
     /// What the cluster did.
     pub rollout: Rollout,
     /// The steps of the change that were begun.
@@ -143,7 +148,8 @@ impl Summary {
     /// Sums a run up, as far as it has come.
     pub fn of(course: &Course) -> Self {
         let decision = Decision::of(course);
-        let expected = course.head().scenario.expect.as_ref().map(|e| Expected::of(e, &decision));
+        let findings = findings::find(course);
+        let expected = course.head().scenario.expect.as_ref().map(|e| Expected::of(e, &decision, &findings));
         Self {
             schema: Schema::V1,
             as_expected: expected.as_ref().filter(|_| decision.verdict.is_some()).map(|e| e.missing.is_empty()),
@@ -154,7 +160,8 @@ impl Summary {
             objectives: Objective::all(course),
             traffic: Traffic::of(course),
             failures: Failures::of(course),
-            findings: findings::find(course),
+            findings,
+            propagation: Propagation::of(course),
             rollout: Rollout::of(course),
             steps: Step::all(course),
             timeline: Timeline::of(course),

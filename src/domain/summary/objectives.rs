@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Decision;
 use crate::domain::course::Course;
 use crate::domain::display::clean;
+use crate::domain::findings::Finding;
 use crate::domain::judge::{self, Standing, State};
 use crate::domain::scenario::Expectation;
 use crate::domain::verdict::VerdictKind;
@@ -96,15 +97,20 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Compares what came with what must come. No finding is made as yet, so a scenario that demands one is told that it is missing.
-    pub(super) fn of(expectation: &Expectation, came: &Decision) -> Self {
+    /// Compares what came with what must come. A scenario that must pass must pass without a finding.
+    pub(super) fn of(expectation: &Expectation, came: &Decision, findings: &[Finding]) -> Self {
         let mut missing = Vec::new();
         if came.verdict != Some(expectation.verdict) {
             missing.push(format!("verdict {}", expectation.verdict));
         }
         let absent = expectation.because.iter().filter(|code| !came.reasons.iter().any(|r| r.is(code)));
         missing.extend(absent.map(|code| format!("reason {code}")));
-        missing.extend(expectation.findings.iter().map(|code| format!("finding {code}")));
+        let unmade = expectation.findings.iter().filter(|code| findings.iter().all(|f| f.code != **code));
+        missing.extend(unmade.map(|code| format!("finding {code}")));
+        if expectation.verdict == VerdictKind::Pass {
+            let unwanted = findings.iter().filter(|f| !expectation.findings.contains(&f.code));
+            missing.extend(unwanted.map(|f| format!("a run without finding {}", f.code)));
+        }
         let clean_all = |list: &[String]| list.iter().map(|s| clean(s)).collect();
         Self {
             verdict: expectation.verdict,

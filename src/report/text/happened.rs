@@ -64,6 +64,12 @@ pub(super) fn traffic(s: &Summary) -> Vec<Line> {
     if measured && s.traffic.lanes.len() > 1 {
         table.painted(figures("all lanes".into(), &s.traffic.measured, Paint::Plain));
     }
+    for lane in &s.traffic.aside {
+        let of_lane = if measured { &lane.measured } else { &lane.baseline };
+        table.painted(
+            figures(format!("{} (not judged)", lane.lane), of_lane, Paint::Faint).into_iter().map(|(_, text)| (Paint::Faint, text)),
+        );
+    }
     table.painted(figures("before the change".into(), &s.traffic.baseline, Paint::Faint));
     let mut lines = vec![title("Traffic")];
     lines.extend(table.lines());
@@ -160,8 +166,19 @@ pub(super) fn rollout(s: &Summary, look: Look) -> Vec<Line> {
         ]);
     }
     lines.extend(table.lines());
+    lines.extend(propagation(s));
     lines.extend(pods(s));
     lines
+}
+
+/// What a preStop sleep has to cover.
+fn propagation(s: &Summary) -> Option<Line> {
+    let p = s.propagation.as_ref()?;
+    let (removed, last) = (p.slowest_removal_ms.0, p.slowest_last_request_ms.0);
+    let parts = [(removed, "left the endpoints"), (last, "was sent its last request")];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(t, _)| !t.is_zero()).map(|(t, what)| format!("{what} after {}", span(t))).collect();
+    (!parts.is_empty()).then(|| Line::plain(format!("  Told to end, the slowest pod {}", parts.join(" and "))))
 }
 
 /// Pods in a sentence; one by one when something failed or a pod is in trouble.

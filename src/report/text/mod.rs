@@ -1,5 +1,6 @@
 //! The summary as text: the verdict first, then why, then what happened, then how to go on.
 
+mod causes;
 mod happened;
 mod why;
 
@@ -22,6 +23,7 @@ pub fn summary(summary: &Summary, look: Look, files: &[File]) -> String {
     let sections = [
         why::head(summary),
         why::objectives(summary, look),
+        causes::findings(summary),
         happened::failures(summary),
         happened::traffic(summary),
         happened::revisions(summary),

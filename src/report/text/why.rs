@@ -61,7 +61,8 @@ fn place(s: &Summary) -> Line {
 fn expectation(s: &Summary) -> Option<Line> {
     let expected = s.expected.as_ref()?;
     let because = if expected.because.is_empty() { String::new() } else { format!(" because of {}", expected.because.join(", ")) };
-    let wanted = format!("{}{because}", expected.verdict);
+    let findings = if expected.findings.is_empty() { String::new() } else { format!(", with {}", expected.findings.join(", ")) };
+    let wanted = format!("{}{because}{findings}", expected.verdict);
     Some(if s.as_expected? {
         Line::default().plus(Paint::Good, "As expected").text(format!(": the scenario must end in {wanted}"))
     } else {

@@ -355,9 +355,10 @@ fn deployment() -> impl Strategy<Value = DeploymentState> {
 
 fn set() -> impl Strategy<Value = ReplicaSetState> {
     let probe = || {
-        maybe((name(), span(), span(), span(), any::<u32>()).prop_map(
-            |(asks, initial_delay, period, timeout, failure_threshold)| ProbeState {
+        maybe((name(), maybe(name()), span(), span(), span(), any::<u32>()).prop_map(
+            |(asks, port, initial_delay, period, timeout, failure_threshold)| ProbeState {
                 asks,
+                port,
                 initial_delay,
                 period,
                 timeout,
