@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::cpu_group::CpuGroup;
 
@@ -21,9 +22,17 @@ const TARGETS: [&str; 5] = ["refused", "connect_timeout", "reset_before_send", "
 const RUNNING: Duration = Duration::from_millis(12);
 const STOPPED: Duration = Duration::from_millis(88);
 
+/// With room for as many connections as a verifier that was away may open at once when it is back.
+fn listener() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(4_096).unwrap();
+    socket.into()
+}
+
 /// Answers every request at once, until the test's process ends.
 fn healthy() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listener();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
@@ -81,7 +90,7 @@ fn a_verifier_with_an_eighth_of_a_processor_blames_nobody() {
 
 /// Answers every request in HTTP/1.1 or HTTP/2 at once, until the test's process ends.
 fn healthy_in_both() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listener();
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
     thread::spawn(move || {
@@ -103,10 +112,8 @@ fn healthy_in_both() -> SocketAddr {
 fn a_verifier_with_a_tenth_of_a_processor_blames_nobody_in_either_protocol() {
     for protocol in ["", " --http2"] {
         let group = CpuGroup::tenth();
-        let words = format!(
-            "load http://{}/ --rate 1500 --lanes fresh,kept -c 4 --timeout 100ms -d 3s -o json{protocol}",
-            healthy_in_both()
-        );
+        let words =
+            format!("load http://{}/ --rate 1500 --lanes fresh,kept -c 4 --timeout 1s -d 4s -o json{protocol}", healthy_in_both());
         let child = load(&mut group.command(VERIFIER), &words);
         let report = report(&child.wait_with_output().unwrap());
         let blamed: Vec<_> = TARGETS.iter().filter(|name| outcome(&report, name) > 0).collect();

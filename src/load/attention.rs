@@ -3,6 +3,9 @@
 //! A deadline moves by as long as the worker was away between a slot's start and it: only *attended* time counts against the target.
 //! An answer found after its nominal deadline but before the moved one may have come in time or not: nobody saw.
 //!
+//! A worker that is busy all the time is never away for long, and yet each thing that it does comes late: a queue that needs many turns of its
+//! loop stands for want of turns. Such time, of short pieces of work that no rest makes up for, it is *behind*.
+//!
 //! A worker that is woken by an answer and then not scheduled cannot know how long that took; it only sees that its alarm is overdue.
 //! So while slots are open its alarm is never further away than a [`HEARTBEAT`].
 
@@ -22,6 +25,9 @@ pub(crate) struct Attended(pub(crate) u64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attention {
     away: u64,
+    behind: u64,
+    /// Work that no rest has made up for yet, in microseconds.
+    unrested: u64,
     /// All that had arrived by then has been handled, or is being handled.
     seen: At,
     asked: At,
@@ -29,7 +35,7 @@ pub(crate) struct Attention {
 
 impl Attention {
     pub(crate) fn new(now: At) -> Self {
-        Self { away: 0, seen: now, asked: now }
+        Self { away: 0, behind: 0, unrested: 0, seen: now, asked: now }
     }
 
     /// The worker is about to ask what is ready.
@@ -41,11 +47,24 @@ impl Attention {
     /// more than it can take at once, it is behind.
     pub(crate) fn after_wait(&mut self, now: At, alarm: At, drained: bool) {
         if drained {
-            self.book(self.asked.0.saturating_sub(self.seen.0));
+            let worked = self.asked.0.saturating_sub(self.seen.0);
+            self.book(worked);
             // A wait for what has already passed should return at once.
-            self.book(now.0.saturating_sub(alarm.max(self.asked).0));
+            let in_time = alarm.max(self.asked).min(now);
+            self.book(now.0.saturating_sub(in_time.0));
+            if worked <= AWAY {
+                self.unrested = (self.unrested + worked).saturating_sub(in_time.0.saturating_sub(self.asked.0));
+            }
+            if self.unrested > AWAY {
+                self.behind += std::mem::take(&mut self.unrested);
+            }
             self.seen = now;
         }
+    }
+
+    /// How long it was behind so far, in microseconds, absences not counted.
+    pub(crate) fn behind(&self) -> u64 {
+        self.behind
     }
 
     /// Absences so far, in microseconds.
@@ -102,6 +121,21 @@ mod tests {
         assert_eq!((attention.away(), attention.seen()), (120_000, Attended(61_000)), "a look that took 20 ms");
         assert_eq!(attention.clock(Attended(70_000)), At(190_000));
         assert_eq!(attention.at(At(999_000)), Attended(66_000), "what is not yet booked may still turn out to be an absence");
+    }
+
+    #[test]
+    fn short_pieces_of_work_without_rest_are_time_behind_and_those_with_rest_are_not() {
+        let mut attention = Attention::new(At(0));
+        for step in 0..100 {
+            // One millisecond of work, one and a half of rest.
+            wait(&mut attention, step * 2_500 + 1_000, (step + 1) * 2_500, 9_999_999);
+        }
+        assert_eq!((attention.away(), attention.behind()), (0, 0));
+        for step in 0..100 {
+            wait(&mut attention, 251_000 + step * 1_000, 251_000 + step * 1_000, 9_999_999);
+        }
+        assert_eq!(attention.away(), 0);
+        assert!((94_000..=100_000).contains(&attention.behind()), "{attention:?}");
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(crate) struct Slots {
     entries: VecDeque<Entry>,
     bounds: Vec<Bound>,
     runs: Vec<Run>,
+    /// How long the worker has been behind in all: see [`Self::set_behind`].
+    behind: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,19 @@ struct Entry {
     due: At,
     started: Attended,
     standing: Standing,
+    /// How long the worker had been behind when it began.
+    behind: u64,
+}
+
+impl Entry {
+    /// When it started, as its bounds see it. While it waits, it waits for the worker too: what kept the worker from freeing a connection is
+    /// not the target's.
+    fn started(&self, behind: u64) -> Attended {
+        match self.standing {
+            Standing::Waiting => Attended(self.started.0 + (behind - self.behind)),
+            Standing::On(_) | Standing::Ended(_) => self.started,
+        }
+    }
 }
 
 /// A time after the start that is the same for all slots: so they pass it in order, and one number says how far that is.
@@ -68,18 +83,25 @@ impl Slots {
     /// Empty; `bounds` are the thresholds and then the timeout, in microseconds.
     pub(crate) fn new(thresholds: &[u64], timeout: u64) -> Self {
         let bounds = thresholds.iter().copied().chain([timeout]).map(|after| Bound { after, next: 0 }).collect();
-        Self { first: 0, entries: VecDeque::new(), bounds, runs: Vec::new() }
+        Self { first: 0, entries: VecDeque::new(), bounds, runs: Vec::new(), behind: 0 }
+    }
+
+    /// How long the worker has been behind in all, in microseconds: it never becomes less.
+    pub(crate) fn set_behind(&mut self, behind: u64) {
+        self.behind = behind;
     }
 
     /// Adds the next slot; answers its number.
     pub(crate) fn push(&mut self, due: At, started: Attended) -> u64 {
-        self.entries.push_back(Entry { due, started, standing: Standing::Waiting });
+        self.entries.push_back(Entry { due, started, standing: Standing::Waiting, behind: self.behind });
         self.first + self.entries.len() as u64 - 1
     }
 
     /// Notes that an open slot is on a connection now.
     pub(crate) fn on(&mut self, slot: u64, key: Key) {
+        let behind = self.behind;
         if let Some(entry) = self.entry_mut(slot) {
+            entry.started = entry.started(behind);
             entry.standing = Standing::On(key);
         }
     }
@@ -111,7 +133,7 @@ impl Slots {
         let timeout = self.bounds.len() - 1;
         (0..self.bounds.len()).find_map(|index| {
             let (slot, entry, bound) = self.front(index)?;
-            if entry.started.0.saturating_add(bound.after) > now.0 {
+            if entry.started(self.behind).0.saturating_add(bound.after) > now.0 {
                 return None;
             }
             self.bounds[index].next = slot + 1;
@@ -121,7 +143,9 @@ impl Slots {
 
     /// When the next bound passes, if its slot stays open that long.
     pub(crate) fn next_bound(&mut self) -> Option<Attended> {
-        let times = (0..self.bounds.len()).filter_map(|i| self.front(i).map(|(_, e, b)| e.started.0.saturating_add(b.after)));
+        let behind = self.behind;
+        let times =
+            (0..self.bounds.len()).filter_map(|i| self.front(i).map(|(_, e, b)| e.started(behind).0.saturating_add(b.after)));
         times.min().map(Attended)
     }
 
@@ -132,7 +156,7 @@ impl Slots {
             return Some(Vec::new());
         };
         let nominal = at.0.saturating_sub(entry.due.0);
-        let seen = attended.0.saturating_sub(entry.started.0);
+        let seen = attended.0.saturating_sub(entry.started(self.behind).0);
         let untold = self.bounds.iter().enumerate().filter(|(_, b)| slot >= b.next && nominal > b.after);
         untold.map(|(index, bound)| (seen > bound.after).then_some(index)).collect()
     }
@@ -179,6 +203,7 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slab::Slab;
     use super::*;
 
     fn slots(dues: &[u64]) -> Slots {
@@ -230,6 +255,20 @@ mod tests {
         assert_eq!(slots.exceeded(0, At(2_000), Attended(999)), None);
         assert_eq!(slots.pass(Attended(150)), Some((0, Passed::Threshold(0))));
         assert_eq!(slots.exceeded(0, At(250), Attended(160)), Some(vec![]), "what was told is told");
+    }
+
+    #[test]
+    fn a_slot_that_waits_while_the_worker_is_behind_waits_for_the_worker_and_not_for_the_target() {
+        let mut slots = slots(&[0, 0]);
+        slots.set_behind(70);
+        assert_eq!((slots.next_bound(), slots.pass(Attended(160))), (Some(Attended(170)), None));
+        slots.on(0, Slab::<()>::new().next_key());
+        // What comes after that is the target's again, for the one that is on its way.
+        slots.set_behind(200);
+        assert_eq!(slots.pass(Attended(170)), Some((0, Passed::Threshold(0))));
+        assert_eq!((slots.next_bound(), slots.pass(Attended(299))), (Some(Attended(300)), None));
+        assert_eq!(slots.exceeded(1, At(250), Attended(250)), None, "nobody knows how long it would have taken");
+        assert_eq!(slots.exceeded(0, At(250), Attended(250)), Some(vec![]), "what was told is told");
     }
 
     #[test]

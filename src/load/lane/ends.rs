@@ -65,6 +65,7 @@ impl Lane {
 
     /// Ends the slots and closes the connections whose time was over at `limit`.
     pub(crate) fn expire(&mut self, wires: &mut Wires, limit: Attended, now: Moment) {
+        self.slots.set_behind(wires.attention.behind());
         while let Some((slot, passed)) = self.slots.pass(limit) {
             match passed {
                 // What these bounds are about has come in time.

@@ -233,6 +233,7 @@ impl Lane {
     fn begin(&mut self, wires: &mut Wires, due: At) {
         let now = wires.moment();
         let lag = now.at.0.saturating_sub(due.0);
+        self.slots.set_behind(wires.attention.behind());
         let slot = self.slots.push(due, now.attended);
         self.in_flight += 1;
         self.fold.begun(lag);
@@ -260,6 +261,7 @@ impl Lane {
     }
 
     fn serve_in_turn(&mut self, wires: &mut Wires) {
+        self.slots.set_behind(wires.attention.behind());
         while let Some(slot) = self.next_waiting() {
             let now = wires.moment();
             let place = match self.pool.as_mut().map(|pool| pool.turn(now.at)) {

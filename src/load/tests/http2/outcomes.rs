@@ -81,7 +81,10 @@ fn a_request_that_was_never_processed_is_told_from_one_that_was() {
         peer.say(goaway(asked.stream, 2, ""));
         false
     });
-    ends(&ask(&fast(&server.url())), Outcome::ResetAfterSend, "closed by the other side after GOAWAY (INTERNAL_ERROR)");
+    let report = ask(&fast(&server.url()));
+    // With our acknowledgement unread, the end of the connection is a reset.
+    assert!(report.note.ends_with(" after GOAWAY (INTERNAL_ERROR)"), "{report:?}");
+    assert_eq!(report.outcome, Outcome::ResetAfterSend);
 }
 
 #[test]
@@ -217,8 +220,7 @@ fn whoever_speaks_another_protocol_is_told_so() {
     });
     ends(&ask(&fast(&http1.url())), Outcome::Protocol, "answered in HTTP/1, not in HTTP/2");
     let closes = Server::start(|peer, _| _ = peer.request());
-    let report = ask(&fast(&closes.url()));
-    assert!([Outcome::ResetAfterSend].contains(&report.outcome), "{report:?}");
+    assert_eq!(ask(&fast(&closes.url())).outcome, Outcome::ResetAfterSend);
     let garbage = Server::start(|peer, _| {
         peer.say("SSH-2.0-OpenSSH\r\n");
         peer.hang();
