@@ -2,6 +2,7 @@
 //! commands, and a replay folds the same events to the same end.
 
 mod ending;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,15 +12,14 @@ use super::breakdown::Breakdown;
 use super::event::{Event, RunStarted, StepEnded, WatchState, What};
 use super::judge::early::{self, Lacking};
 use super::judge::hearing::Hearing;
-use super::judge::{self, Plan, Standing};
 use super::outcome::Blame;
 use super::rollout::{Phase, Rollout, Stuck};
 use super::scenario::{Step, Wait};
 use super::slice::Failure;
 use super::tally::Tally;
 use super::time::At;
-use super::traffic::{Name, TrafficPlan};
-use super::validity::{Record, Recorder};
+use super::traffic::TrafficPlan;
+use super::validity::Recorder;
 use super::verdict::{Reason, Verdict, VerdictKind};
 
 /// Failures kept one by one for the report; later ones are counted only.
@@ -424,123 +424,6 @@ fn keep<T>(list: &mut VecDeque<T>, item: T) {
         list.pop_front();
     }
     list.push_back(item);
-}
-
-/// Looking at a run.
-impl Course {
-    /// The head of the recording.
-    pub const fn head(&self) -> &RunStarted {
-        &self.head
-    }
-
-    /// The present stage and when it was entered.
-    pub const fn stage(&self) -> (Stage, At) {
-        (self.stage, self.entered)
-    }
-
-    /// The time of the latest event.
-    pub const fn now(&self) -> At {
-        self.now
-    }
-
-    /// When a `Tick` is wanted if nothing else happens.
-    pub const fn wake(&self) -> Option<At> {
-        self.wake
-    }
-
-    /// The verdict, once it has fallen.
-    pub const fn verdict(&self) -> Option<&Verdict> {
-        self.verdict.as_ref()
-    }
-
-    /// The signal that ended the run early.
-    pub const fn signal(&self) -> Option<i32> {
-        self.signal
-    }
-
-    /// Why the rollout could not complete.
-    pub const fn stuck(&self) -> Option<&Stuck> {
-        self.stuck.as_ref()
-    }
-
-    /// The traffic that was planned.
-    pub const fn traffic(&self) -> Option<&TrafficPlan> {
-        self.traffic.as_ref()
-    }
-
-    /// The change began.
-    pub const fn changed(&self) -> Option<At> {
-        self.changed
-    }
-
-    /// The rollout was complete.
-    pub const fn deployed(&self) -> Option<At> {
-        self.deployed
-    }
-
-    /// Phases in order, with their beginnings.
-    pub fn phases(&self) -> &[(At, Phase)] {
-        &self.phases
-    }
-
-    /// All that failed, by kind: exact, however many there were.
-    pub const fn breakdown(&self) -> &Breakdown {
-        &self.breakdown
-    }
-
-    /// What the verifier itself did and could not do.
-    pub const fn validity(&self) -> &Record {
-        self.validity.record()
-    }
-
-    /// Failures in the order they became known, and how many more there were.
-    pub fn failures(&self) -> (impl Iterator<Item = &Failure>, u64) {
-        (self.failures.iter(), self.failures_unlisted)
-    }
-
-    /// What failed on lanes that count in no objective, and the target is to blame for; the first few thousand.
-    pub fn failures_aside(&self) -> impl Iterator<Item = &Failure> {
-        self.failures_aside.iter()
-    }
-
-    /// Which phase of the rollout a moment fell into.
-    pub fn phase_at(&self, at: At) -> Phase {
-        self.phases.iter().rev().find(|(from, _)| *from <= at).map_or(Phase::Baseline, |(_, phase)| *phase)
-    }
-
-    /// When each step began and ended.
-    pub fn steps(&self) -> impl Iterator<Item = (usize, At, Option<At>)> + '_ {
-        self.steps.iter().map(|(step, (began, ended))| (*step, *began, *ended))
-    }
-
-    /// Kubernetes Events, oldest first.
-    pub fn kube_events(&self) -> impl Iterator<Item = &(At, super::rollout::state::KubeEvent)> {
-        self.kube.iter()
-    }
-
-    /// Notices, oldest first.
-    pub fn notices(&self) -> impl Iterator<Item = &(At, String)> {
-        self.notices.iter()
-    }
-
-    /// How each objective stands now.
-    pub fn standings(&self) -> Vec<Standing> {
-        judge::standings(&self.head.scenario.then, &self.tally, &self.plan(), self.now)
-    }
-
-    /// The judge's panel, once the traffic is planned.
-    pub fn panel(&self) -> Option<&judge::panel::Panel> {
-        self.hearing.as_ref().map(Hearing::panel)
-    }
-
-    /// The revision of a pod, by its name.
-    pub fn revision_of(&self, pod: &str) -> Option<&Name> {
-        self.rollout.pod_named(pod).map(|p| &p.state.revision)
-    }
-
-    fn plan(&self) -> Plan {
-        Plan { window: self.head.scenario.window, changed: self.changed, deployed: self.deployed, closed: self.traffic_ended }
-    }
 }
 
 #[cfg(test)]
