@@ -8,6 +8,7 @@ mod output;
 mod probe;
 mod run;
 mod sandbox;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
+        Command::Simulate(args) => simulate::main(&args),
         // Not one of ours: it ends as its environment says.
         Command::Workload => return workload::main(),
         Command::Schema { kind } => schema(kind),
@@ -48,6 +50,7 @@ fn schema(kind: SchemaKind) -> Exit {
     let schema = match kind {
         SchemaKind::Summary => crate::report::json::schema(),
         SchemaKind::Load => crate::load::bench::LoadReport::schema(),
+        SchemaKind::Simulation => crate::simulate::Simulation::schema(),
     };
     output::print(&format!("{schema:#}\n"))
 }

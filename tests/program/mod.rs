@@ -5,6 +5,7 @@
 mod bounds;
 mod ending;
 mod scenarios;
+mod simulation;
 mod wrong;
 
 use std::fs::File;

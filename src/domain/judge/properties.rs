@@ -108,7 +108,7 @@ proptest! {
                 prop_assert_eq!(panel.is_certified(), reference.is_certified());
             }
         }
-        prop_assert_eq!(panel.in_flight() as f64, reference.in_flight());
+        prop_assert!((panel.in_flight() as f64 - reference.in_flight()).abs() < 0.5);
         for alarm in ALARMS {
             same(panel.log_w(alarm), reference.w_of(alarm), alarm.label());
         }
