@@ -25,6 +25,7 @@ pub mod load;
 pub mod report;
 pub mod run;
 pub mod sandbox;
+pub mod simulate;
 pub mod workload;
 
 /// The program: reads the command line, does what it says, and answers with the exit code.

@@ -37,6 +37,8 @@ pub(super) enum Command {
         /// As reports print it: V101
         code: Option<String>,
     },
+    /// Judge thousands of rollouts in virtual time: how many healthy ones are stopped, how quickly broken ones.
+    Simulate(SimulateArgs),
     /// The test application: serves, and misbehaves as its environment says.
     Workload,
     /// Print the JSON schema of an output.
@@ -59,6 +61,8 @@ pub(super) enum SchemaKind {
     Load,
     /// Of `compare -o json`.
     Compare,
+    /// Of `simulate -o json`.
+    Simulation,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -280,6 +284,22 @@ pub(super) struct ProbeArgs {
     #[arg(short, long)]
     pub(super) verbose: bool,
     /// What to print on standard output
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(super) output: Format,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct SimulateArgs {
+    /// Seed of every random choice; drawn and printed when it is left out
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Rollouts of each row; 10000 of each healthy world and 2000 of each broken one when it is left out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(super) rollouts: Option<u64>,
+    /// Only rows whose name contains this: healthy, broken/new, pod-ends
+    #[arg(long, value_name = "PART")]
+    pub(super) only: Option<String>,
+    /// What to print on standard output at the end
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(super) output: Format,
 }

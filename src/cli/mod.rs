@@ -15,6 +15,7 @@ mod replay;
 mod request;
 mod run;
 mod sandbox;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
         Command::Explain { code } => explain::main(code.as_deref()),
+        Command::Simulate(args) => simulate::main(&args),
         // Not one of ours: it ends as its environment says.
         Command::Workload => return workload::main(),
         Command::Schema { kind } => schema(kind),
@@ -59,6 +61,7 @@ fn schema(kind: SchemaKind) -> Exit {
         SchemaKind::Summary => crate::report::json::schema(),
         SchemaKind::Load => crate::load::bench::LoadReport::schema(),
         SchemaKind::Compare => crate::report::compare::schema(),
+        SchemaKind::Simulation => crate::simulate::Simulation::schema(),
     };
     output::print(&format!("{schema:#}\n"))
 }

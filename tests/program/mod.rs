@@ -6,6 +6,7 @@ mod bounds;
 mod ending;
 mod findings;
 mod scenarios;
+mod simulation;
 mod starved;
 mod wrong;
 
