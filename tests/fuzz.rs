@@ -13,7 +13,7 @@ use rand::rngs::SysRng;
 #[expect(clippy::disallowed_methods, reason = "has a budget of time")]
 fn whatever_bytes_come_the_answer_has_one_outcome_however_they_are_cut() {
     let seed = SysRng.try_next_u64().unwrap();
-    println!("seed {seed}");
+    // Each failure says the seed.
     let mut checker = cases::Checker::new(seed);
     checker.corpus().unwrap();
     let (start, mut outcomes) = (Instant::now(), BTreeSet::new());
@@ -23,5 +23,5 @@ fn whatever_bytes_come_the_answer_has_one_outcome_however_they_are_cut() {
         outcomes.insert(checker.case(number).unwrap_or_else(|why| panic!("{why}")));
         number += 1;
     }
-    assert!(outcomes.len() >= 6, "the mutations reach too little: {outcomes:?}");
+    assert!(outcomes.len() >= 6, "seed {seed}: the mutations reach too little: {outcomes:?}");
 }
