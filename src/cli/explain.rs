@@ -9,14 +9,12 @@ use crate::exit::Exit;
 
 pub(super) fn main(code: Option<&str>) -> Exit {
     let Some(code) = code else { return print(&list()) };
-    match entry(code.trim()) {
-        Some(entry) => print(entry.page),
-        None => {
-            let near = nearest(&code.to_ascii_uppercase(), CATALOGUE.iter().map(|e| e.code));
-            let hint = near.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default();
-            complain(&format!("there is no finding `{code}`{hint}\n  `verifier explain` lists them"), Exit::Usage)
-        }
+    if let Some(entry) = entry(code.trim()) {
+        return print(entry.page);
     }
+    let near = nearest(&code.to_ascii_uppercase(), CATALOGUE.iter().map(|e| e.code));
+    let hint = near.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default();
+    complain(&format!("there is no finding `{code}`{hint}\n  `verifier explain` lists them"), Exit::Usage)
 }
 
 /// One line each: code, name, and the field that mends it.

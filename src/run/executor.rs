@@ -73,10 +73,9 @@ impl Executor {
             tokio::time::sleep(RETRY).await;
             entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
         }
-        let of_service = match self.scenario.traffic.lanes.values().any(|lane| lane.entry == LaneEntry::Service) {
-            true => discover::service(&self.connection.reader, &subject).await.map_err(said)?,
-            false => None,
-        };
+        let asks_service = self.scenario.traffic.lanes.values().any(|lane| lane.entry == LaneEntry::Service);
+        let of_service =
+            if asks_service { discover::service(&self.connection.reader, &subject).await.map_err(said)? } else { None };
         let plan = self.plan(entry, of_service.as_deref())?;
         // A stream may never end: whether one begins is for the run to see. Pods are asked as they come.
         for lane in plan.lanes.iter().filter(|lane| !matches!(lane.mode, Mode::Stream { .. }) && !lane.asks_pods()) {

@@ -11,6 +11,9 @@ use verifier::domain::findings::CATALOGUE;
 use verifier::domain::scenario::{Expectation, Scenario, parse};
 use verifier::domain::verdict::VerdictKind;
 
+/// Runs of a mended twin until one says something.
+const RUNS: usize = 3;
+
 /// The finding of a run, its pods all on this side of the change.
 #[track_caller]
 fn finding<'a>(summary: &'a Value, code: &str, side: &str) -> &'a Value {
@@ -33,15 +36,19 @@ fn scenario(name: &str) -> Scenario {
 
 /// Runs the scenario with the finding's patch among its overlays.
 #[track_caller]
-fn with_patch(finding: &Value, name: &str, expect: Expectation) -> Ended {
+fn with_patch(finding: &Value, name: &str, expect: &Expectation) -> Ended {
     let patch = finding["prescription"]["patch"].clone();
     assert!(patch.is_object(), "{finding:#}");
     let mut mended = scenario(name);
     mended.given.overlay.push(patch);
-    mended.expect = Some(expect);
+    mended.expect = Some(expect.clone());
     let text = serde_json::to_string(&mended).unwrap();
-    let write = |folder: &Path, _: &mut std::process::Command| std::fs::write(folder.join("mended.yaml"), text).unwrap();
-    Program::start_with(&["run", "--scenario", "mended.yaml", "-o", "json"], write).end()
+    let run = || {
+        let write = |folder: &Path, _: &mut std::process::Command| std::fs::write(folder.join("mended.yaml"), &text).unwrap();
+        Program::start_with(&["run", "--scenario", "mended.yaml", "-o", "json"], write).end()
+    };
+    // A run that says nothing proves nothing: another one is made, and the last one counts.
+    (1..RUNS).map(|_| run()).find(|ended| !says_nothing(ended)).unwrap_or_else(run)
 }
 
 /// The run of a twin yielded this finding, and what it prescribes makes the twin pass.
@@ -49,8 +56,15 @@ fn with_patch(finding: &Value, name: &str, expect: Expectation) -> Ended {
 pub(super) fn cured(summary: &Value, name: &str, code: &str, side: &str) {
     let finding = finding(summary, code, side);
     let expect = Expectation { verdict: VerdictKind::Pass, because: Vec::new(), findings: Vec::new() };
-    let ended = with_patch(finding, name, expect);
+    let ended = with_patch(finding, name, &expect);
     assert_eq!((ended.summary()["as_expected"].as_bool(), ended.code()), (Some(true), 0), "{finding:#}\n{}", ended.stderr);
+}
+
+/// Whether a machine too busy to send what was planned left a run without anything to say, for or against.
+fn says_nothing(ended: &Ended) -> bool {
+    let (summary, inconclusive) = (ended.summary(), ended.code() == 3);
+    let reasons = summary["verdict"]["reasons"].as_array().unwrap();
+    inconclusive && reasons.iter().all(|r| r["code"] == "validity") && summary["traffic"]["measured"]["bad"] == 0
 }
 
 /// Runs a twin, and then the twin with what its finding prescribes.
@@ -125,7 +139,7 @@ fn a_deadline_that_is_late_is_said_beside_what_it_hides_and_no_more_when_it_is_e
     let summary = as_expected("late-deadline", 1, &["stuck"]);
     let late = finding(&summary, "V604", "none");
     let expect = Expectation { verdict: VerdictKind::Breach, because: vec!["stuck".into()], findings: vec!["V302".into()] };
-    let ended = with_patch(late, "late-deadline", expect);
+    let ended = with_patch(late, "late-deadline", &expect);
     let summary = ended.summary();
     assert_eq!(summary["as_expected"], true, "{}", ended.stderr);
     assert!(summary["findings"].as_array().unwrap().iter().all(|f| f["code"] != "V604"));

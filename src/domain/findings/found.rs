@@ -29,8 +29,7 @@ pub(super) struct Found {
 impl Found {
     /// A cause that explains these failures. The pods behind it are theirs.
     pub(super) fn of(code: &'static str, failures: &[&Failed<'_>], title: impl Into<String>) -> Self {
-        let mut pods: BTreeSet<&Name> = BTreeSet::new();
-        failures.iter().for_each(|f| pods.extend(f.who.suspects()));
+        let pods: BTreeSet<&Name> = failures.iter().flat_map(|f| f.who.suspects()).collect();
         Self {
             code,
             claims: failures.iter().map(|f| f.index).collect(),
@@ -129,7 +128,9 @@ fn most_common<T: Ord + Copy>(all: impl Iterator<Item = T>) -> Option<T> {
 
 fn outcomes(failures: &[&Failed<'_>]) -> Option<String> {
     let mut counts: BTreeMap<Outcome, u64> = BTreeMap::new();
-    failures.iter().for_each(|f| *counts.entry(f.outcome()).or_default() += 1);
+    for failed in failures {
+        *counts.entry(failed.outcome()).or_default() += 1;
+    }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     let texts: Vec<String> = counts.iter().map(|(outcome, n)| format!("{} {}", count(*n), outcome.label())).collect();
@@ -139,7 +140,9 @@ fn outcomes(failures: &[&Failed<'_>]) -> Option<String> {
 /// How it is known whose failures these are.
 fn attributions(failures: &[&Failed<'_>]) -> Option<String> {
     let mut counts: BTreeMap<How, u64> = BTreeMap::new();
-    failures.iter().for_each(|f| *counts.entry(f.who.how).or_default() += 1);
+    for failed in failures {
+        *counts.entry(failed.who.how).or_default() += 1;
+    }
     let text = |(how, n): (How, u64)| {
         let how = match how {
             How::Connection => "named by the answer or the connection itself",

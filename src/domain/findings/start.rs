@@ -52,7 +52,7 @@ fn template<'s>(seen: &'s Seen<'_>, pods: &[&PodLife]) -> Option<&'s TemplateSta
 /// V305: containers were killed for their memory.
 pub(super) fn out_of_memory(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> {
     let killed = |pod: &&PodLife| {
-        let of_container = pod.state.containers.iter().flat_map(|c| match &c.now {
+        let of_container = pod.state.containers.iter().filter_map(|c| match &c.now {
             ContainerNow::Terminated(exit) => Some(exit),
             ContainerNow::Waiting { .. } | ContainerNow::Running => c.last_exit.as_ref(),
         });

@@ -25,7 +25,7 @@ pub struct Lane {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<LaneMode>,
     /// Where its requests enter.
-    #[serde(default, skip_serializing_if = "Entry::is_ingress")]
+    #[serde(default)]
     pub entry: Entry,
     /// Kept connections; with `users` each has its own instead.
     #[serde(default = "default_connections")]
@@ -79,12 +79,6 @@ pub enum Entry {
     /// At each pod's own address in turn, from its first readiness until it is gone. It shows who failed; users do not come this way, so
     /// it counts in no objective and in no figure but its own.
     Pods,
-}
-
-impl Entry {
-    const fn is_ingress(&self) -> bool {
-        matches!(self, Self::Ingress)
-    }
 }
 
 /// What happens to connections.
