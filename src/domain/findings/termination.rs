@@ -16,6 +16,8 @@ use crate::domain::time::At;
 
 /// The kill at the end of the grace period is seen at most this long before or after it: the API counts it in whole seconds.
 const KILL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1_500));
+/// However long preStop takes, the kubelet leaves a container this long between SIGTERM and the kill.
+const AT_LEAST: Duration = Duration::from_secs(2);
 /// What the cluster says reaches the verifier a little earlier or later than the pod.
 const NEWS: Duration = Duration::from_millis(100);
 /// A gateway that meets a closed connection says so at once; anything slower had another reason.
@@ -63,14 +65,17 @@ fn sleeping(seen: &Seen<'_>, template: &TemplateState, seconds: u64) -> serde_js
     patch::pod(seen, &template.container, &fields, &grace)
 }
 
+/// From being told to end to the kill.
+fn killed_after(template: &TemplateState) -> Duration {
+    template.grace.max(pre_stop(Some(template)) + AT_LEAST)
+}
+
 /// V103: requests were still being served when the grace period ended.
 pub(super) fn grace_too_short(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> {
     let killed = |f: &Failed<'_>| {
         seen.suspects(f).into_iter().any(|pod| {
-            let Some((told, grace)) = pod.terminating.zip(seen.template(&pod.state.revision).map(|t| t.grace)) else {
-                return false;
-            };
-            let kill = told + grace;
+            let Some((told, template)) = pod.terminating.zip(seen.template(&pod.state.revision)) else { return false };
+            let kill = told + killed_after(template);
             let around = f.failure.known + KILL.0 >= kill && f.failure.known <= kill + KILL.1;
             around && f.failure.due + KILL.0 < kill && pod.gone.is_none_or(|gone| gone + KILL.0 >= kill)
         })
@@ -80,17 +85,20 @@ pub(super) fn grace_too_short(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found>
     let longest = failures.iter().map(|f| f.failure.known.since(f.failure.due)).max()?.max(seen.longest_answer());
     let sleep = pre_stop(Some(template));
     let needed = (sleep + longest * 2).as_secs() + 1;
-    let grace = template.grace.as_secs();
     let title = format!(
-        "grace period shorter than requests: {}, cut when pods were killed {grace} s after they were told to end",
-        share(&failures, seen)
+        "grace period shorter than requests: {}, cut when pods were killed {} after they were told to end",
+        share(&failures, seen),
+        span(killed_after(template))
     );
     let advice =
         format!("give pods {needed} s: {} of preStop and twice the longest request that was seen ({})", span(sleep), span(longest));
     let patch = patch::deployment(seen, &json!({"template": {"spec": {"terminationGracePeriodSeconds": needed}}}));
     let gain = format!("the {} that were cut are finished", plural(failures.len() as u64, "request"));
-    let found = Found::of("V103", &failures, title)
-        .seen(format!("terminationGracePeriodSeconds is {grace}, of which preStop takes {}", span(sleep)));
+    let found = Found::of("V103", &failures, title).seen(format!(
+        "terminationGracePeriodSeconds is {}, and preStop takes {} of it",
+        template.grace.as_secs(),
+        span(sleep)
+    ));
     Some(found.set(advice, "spec.template.spec.terminationGracePeriodSeconds", patch, gain))
 }
 
