@@ -74,6 +74,14 @@ fn ten_thousand_users_keep_their_connections_through_a_rollout_within_a_minute_a
 }
 
 #[test]
+fn a_rolling_update_done_well_is_without_loss_over_http2_too() {
+    let protocol = ["--set", "traffic.lanes.fresh.protocol=http2", "--set", "traffic.lanes.kept.protocol=http2"];
+    let ended = verifier(&[&["run", "--scenario", "rolling-update", "-o", "json"], &protocol[..]].concat());
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    without_loss(&ended.summary());
+}
+
+#[test]
 fn scaling_up_and_down_passes_without_one_failed_request() {
     without_loss(&as_expected("scale-up-down", 0, &[]));
 }

