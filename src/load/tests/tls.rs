@@ -89,7 +89,8 @@ fn an_answer_through_tls_is_as_good_as_any() {
     assert_eq!((report.outcome, report.status, report.pod.as_deref()), (Outcome::Ok, Some(200), Some("p")), "{report:?}");
     let tls = report.tls.unwrap();
     assert_eq!((tls.version.as_str(), tls.alpn.as_deref(), tls.resumed, tls.certificates), ("TLSv1_3", Some("http/1.1"), false, 1));
-    assert!(report.phases.tls.unwrap() > 0 && report.phases.first_byte.is_some(), "{:?}", report.phases);
+    // A moment is that of the event in which it was seen: on a busy machine connection and session may be seen in one.
+    assert!(report.phases.tls.is_some() && report.phases.first_byte.is_some(), "{:?}", report.phases);
 
     let kept = LanePlan { mode: Mode::Kept { connections: 2 }, name: "kept".into(), ..lane.clone() };
     let told = run(&plan([lane, kept]), 40);
