@@ -37,7 +37,7 @@ pub(super) fn slower(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> {
     if new_slow * 2 < old_slow * 3 {
         return None;
     }
-    let quantile = objective.goal.to_string().split(' ').next().unwrap_or_default().to_owned();
+    let quantile = objective.goal.metric();
     let title = format!(
         "version regression in latency: {quantile} of new pods is {}, of old ones at the same time {}",
         span(new_slow),

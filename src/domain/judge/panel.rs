@@ -12,7 +12,7 @@
 //! Trials are counted when due and bad events when known, so what is in flight counts as good against a rollout; for a PASS it counts as
 //! bad. What no version can be named for counts as the old one's in comparisons, and as the new one's for a PASS.
 
-use super::confidence::missing;
+use super::confidence::{is_certified, missing};
 use super::evidence::log_sum_exp;
 use super::monitor::{Monitor, PROCESSES};
 
@@ -357,7 +357,8 @@ impl Panel {
 
     /// Is a PASS certified: is each share proved to be below its limit, with an error of at most `beta`?
     pub fn is_certified(&self) -> bool {
-        self.missing(self.in_flight()) == (0, 0)
+        let (all, new) = self.claims(self.in_flight());
+        all.into_iter().chain(new).flatten().all(|claim| is_certified(claim.bad, claim.trials, claim.share, self.settings.beta))
     }
 
     /// What a PASS claims: of all traffic and of the new version (where there is one), of failures and of slow answers. What is in flight
