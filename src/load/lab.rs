@@ -112,7 +112,7 @@ impl Booker {
         self.fold.begun(0);
         self.slots.on(slot, Slab::<()>::new().next_key());
         self.fold.sent();
-        while self.slots.pass(begun).is_some() {}
+        while self.slots.pass(at, begun).is_some() {}
         let slow = self.slots.exceeded(slot, at, Attended(at.0)).unwrap_or_default();
         self.slots.end(slot, Class::Good);
         self.fold.ended(Outcome::Ok, (Some(pod), None), latency, &slow);

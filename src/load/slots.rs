@@ -59,6 +59,8 @@ struct Entry {
     standing: Standing,
     /// How long the worker had been behind when it began.
     behind: u64,
+    /// It was open beyond a threshold, and nobody can say for whose sake.
+    doubtful: bool,
 }
 
 impl Entry {
@@ -69,6 +71,13 @@ impl Entry {
             Standing::Waiting => Attended(self.started.0 + (behind - self.behind)),
             Standing::On(_) | Standing::Ended(_) => self.started,
         }
+    }
+
+    /// Was the worker away for most of its time? Then the little that it missed of its own absences adds up, and what took long is as likely
+    /// its own doing as the target's.
+    fn in_doubt(&self, at: At, attended: Attended, behind: u64) -> bool {
+        let attended = attended.0.saturating_sub(self.started(behind).0);
+        attended.saturating_mul(2) < at.0.saturating_sub(self.due.0)
     }
 }
 
@@ -93,7 +102,7 @@ impl Slots {
 
     /// Adds the next slot; answers its number.
     pub(crate) fn push(&mut self, due: At, started: Attended) -> u64 {
-        self.entries.push_back(Entry { due, started, standing: Standing::Waiting, behind: self.behind });
+        self.entries.push_back(Entry { due, started, standing: Standing::Waiting, behind: self.behind, doubtful: false });
         self.first + self.entries.len() as u64 - 1
     }
 
@@ -128,17 +137,31 @@ impl Slots {
         }
     }
 
-    /// The next bound that an open slot has passed by `now`. Each bound of each slot is told once.
-    pub(crate) fn pass(&mut self, now: Attended) -> Option<(u64, Passed)> {
+    /// The next bound that an open slot has passed by `now`, at `at` on the clock. Each bound of each slot is told once, and a threshold not at
+    /// all when that is in doubt.
+    pub(crate) fn pass(&mut self, at: At, now: Attended) -> Option<(u64, Passed)> {
         let timeout = self.bounds.len() - 1;
         (0..self.bounds.len()).find_map(|index| {
-            let (slot, entry, bound) = self.front(index)?;
-            if entry.started(self.behind).0.saturating_add(bound.after) > now.0 {
-                return None;
+            loop {
+                let (slot, entry, bound) = self.front(index)?;
+                if entry.started(self.behind).0.saturating_add(bound.after) > now.0 {
+                    return None;
+                }
+                self.bounds[index].next = slot + 1;
+                if index == timeout {
+                    return Some((slot, Passed::Timeout(entry.standing)));
+                }
+                if !entry.in_doubt(at, now, self.behind) {
+                    return Some((slot, Passed::Threshold(index)));
+                }
+                self.entry_mut(slot)?.doubtful = true;
             }
-            self.bounds[index].next = slot + 1;
-            Some((slot, if index == timeout { Passed::Timeout(entry.standing) } else { Passed::Threshold(index) }))
         })
+    }
+
+    /// Whether nobody can say for whose sake an open slot has taken so long.
+    pub(crate) fn in_doubt(&self, slot: u64, at: At, attended: Attended) -> bool {
+        self.entry(slot).is_some_and(|entry| entry.in_doubt(at, attended, self.behind))
     }
 
     /// When the next bound passes, if its slot stays open that long.
@@ -155,10 +178,14 @@ impl Slots {
         let Some(entry) = self.entry(slot) else {
             return Some(Vec::new());
         };
+        if entry.doubtful {
+            return None;
+        }
         let nominal = at.0.saturating_sub(entry.due.0);
+        let doubt = entry.in_doubt(at, attended, self.behind);
         let seen = attended.0.saturating_sub(entry.started(self.behind).0);
         let untold = self.bounds.iter().enumerate().filter(|(_, b)| slot >= b.next && nominal > b.after);
-        untold.map(|(index, bound)| (seen > bound.after).then_some(index)).collect()
+        untold.map(|(index, bound)| (seen > bound.after && !doubt).then_some(index)).collect()
     }
 
     /// What ended slots said, in order, since the last call.
@@ -231,13 +258,13 @@ mod tests {
     #[test]
     fn each_bound_of_an_open_slot_is_told_once_and_at_its_time() {
         let mut slots = slots(&[0, 50]);
-        assert_eq!((slots.next_bound(), slots.pass(Attended(99))), (Some(Attended(100)), None));
-        assert_eq!(slots.pass(Attended(100)), Some((0, Passed::Threshold(0))));
-        assert_eq!((slots.next_bound(), slots.pass(Attended(100))), (Some(Attended(150)), None));
+        assert_eq!((slots.next_bound(), slots.pass(At(99), Attended(99))), (Some(Attended(100)), None));
+        assert_eq!(slots.pass(At(100), Attended(100)), Some((0, Passed::Threshold(0))));
+        assert_eq!((slots.next_bound(), slots.pass(At(100), Attended(100))), (Some(Attended(150)), None));
         slots.end(0, Class::Good);
         assert_eq!(slots.next_bound(), Some(Attended(150)), "an ended slot passes nothing more");
         let mut told = Vec::new();
-        while let Some(passed) = slots.pass(Attended(9_999)) {
+        while let Some(passed) = slots.pass(At(9_999), Attended(9_999)) {
             told.push(passed);
         }
         let timeout = Passed::Timeout(Standing::Waiting);
@@ -252,21 +279,33 @@ mod tests {
         assert_eq!(slots.exceeded(0, At(120), Attended(120)), Some(vec![0]));
         assert_eq!(slots.exceeded(0, At(120), Attended(90)), None, "slower than the threshold only by our absence");
         assert_eq!(slots.exceeded(0, At(2_000), Attended(1_001)), Some(vec![0, 1, 2]), "too slow whatever we missed");
-        assert_eq!(slots.exceeded(0, At(2_000), Attended(999)), None);
-        assert_eq!(slots.pass(Attended(150)), Some((0, Passed::Threshold(0))));
+        assert_eq!(slots.exceeded(0, At(1_500), Attended(999)), None);
+        assert_eq!(slots.exceeded(0, At(2_003), Attended(1_001)), None, "we were away for most of it");
+        assert_eq!(slots.pass(At(150), Attended(150)), Some((0, Passed::Threshold(0))));
         assert_eq!(slots.exceeded(0, At(250), Attended(160)), Some(vec![]), "what was told is told");
+    }
+
+    #[test]
+    fn a_slot_for_most_of_which_the_worker_was_away_says_nothing_of_the_target() {
+        let mut slots = slots(&[0, 0]);
+        assert_eq!(slots.pass(At(201), Attended(100)), None, "neither of them has surely passed its threshold");
+        assert_eq!(slots.exceeded(0, At(202), Attended(101)), None);
+        assert_eq!(slots.pass(At(599), Attended(300)), Some((0, Passed::Threshold(1))), "this one it has, whatever we missed");
+        assert_eq!(slots.pass(At(599), Attended(300)), Some((1, Passed::Threshold(1))));
+        assert!(slots.in_doubt(1, At(2_001), Attended(1_000)) && !slots.in_doubt(1, At(2_000), Attended(1_000)));
+        assert_eq!(slots.pass(At(9_999), Attended(1_000)), Some((0, Passed::Timeout(Standing::Waiting))), "it ends all the same");
     }
 
     #[test]
     fn a_slot_that_waits_while_the_worker_is_behind_waits_for_the_worker_and_not_for_the_target() {
         let mut slots = slots(&[0, 0]);
         slots.set_behind(70);
-        assert_eq!((slots.next_bound(), slots.pass(Attended(160))), (Some(Attended(170)), None));
+        assert_eq!((slots.next_bound(), slots.pass(At(160), Attended(160))), (Some(Attended(170)), None));
         slots.on(0, Slab::<()>::new().next_key());
         // What comes after that is the target's again, for the one that is on its way.
         slots.set_behind(200);
-        assert_eq!(slots.pass(Attended(170)), Some((0, Passed::Threshold(0))));
-        assert_eq!((slots.next_bound(), slots.pass(Attended(299))), (Some(Attended(300)), None));
+        assert_eq!(slots.pass(At(170), Attended(170)), Some((0, Passed::Threshold(0))));
+        assert_eq!((slots.next_bound(), slots.pass(At(299), Attended(299))), (Some(Attended(300)), None));
         assert_eq!(slots.exceeded(1, At(250), Attended(250)), None, "nobody knows how long it would have taken");
         assert_eq!(slots.exceeded(0, At(250), Attended(250)), Some(vec![]), "what was told is told");
     }

@@ -269,6 +269,15 @@ mod tests {
             self.worker.expire();
         }
 
+        /// Looks as often as something happens.
+        fn attend(&mut self, span: Duration) {
+            let until = self.worker.wires.clock.now() + span;
+            while self.worker.wires.clock.now() < until {
+                self.worker.look(until).unwrap();
+                self.worker.expire();
+            }
+        }
+
         fn outcome(mut self) -> (Outcome, Vec<u64>) {
             self.worker.mailbox.stop();
             self.worker.run().unwrap();
@@ -312,15 +321,21 @@ mod tests {
     #[test]
     fn a_deadline_moves_by_as_long_as_the_worker_was_away() {
         let mut hand = by_hand(Duration::from_millis(500), vec![100_000]);
-        hand.look(AWHILE);
-        std::thread::sleep(AWHILE);
-        hand.look(Duration::ZERO);
         let in_flight = |hand: &ByHand| hand.worker.lanes[0].as_ref().unwrap().in_flight();
-        assert_eq!(in_flight(&hand), 1);
-        std::thread::sleep(Duration::from_millis(600));
+        hand.attend(Duration::from_millis(350));
+        std::thread::sleep(Duration::from_millis(250));
         hand.look(Duration::ZERO);
-        assert_eq!(in_flight(&hand), 1, "600 ms of absence are not the target's");
+        assert_eq!(in_flight(&hand), 1, "250 ms of absence are not the target's");
         assert_eq!(hand.outcome(), (Outcome::ResponseTimeout, vec![1]), "but 500 ms of attention are");
+    }
+
+    #[test]
+    fn a_deadline_for_the_most_of_which_the_worker_was_away_says_nothing() {
+        let mut hand = by_hand(Duration::from_millis(200), vec![150_000]);
+        hand.attend(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(300));
+        hand.look(Duration::ZERO);
+        assert_eq!(hand.outcome(), (Outcome::Unseen, vec![0]));
     }
 
     #[test]

@@ -85,7 +85,6 @@ fn a_pre_stop_that_is_too_short_is_measured_and_the_measured_one_is_enough() {
 }
 
 #[test]
-#[ignore = "its cure now and then loses one request to a connection that is closed as it comes: not understood yet"]
 fn requests_that_outlast_the_grace_period_are_finished_when_it_is_longer() {
     twin("short-grace", "availability", "V103", "old");
 }
@@ -96,7 +95,6 @@ fn connections_that_are_closed_as_users_come_back_are_told_from_pods_in_trouble(
 }
 
 #[test]
-#[ignore = "the twin now and then passes without its breach: a rollout looks settled for a moment when it is not"]
 fn readiness_that_flaps_is_forgiven_when_the_probe_is_patient() {
     twin("flapping-readiness", "availability", "V202", "new");
 }

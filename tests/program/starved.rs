@@ -29,10 +29,6 @@ fn starve(more: &[&str], starve: impl FnOnce(&Program)) -> Ended {
 }
 
 #[test]
-#[cfg_attr(
-    has_cpu_groups,
-    ignore = "a known defect: answers that our own saturated worker saw late still count as slow, and p99 can breach"
-)]
 #[cfg_attr(not(has_cpu_groups), ignore = "no control groups can be made here: it needs root, and a writable /sys/fs/cgroup")]
 fn a_run_with_a_tenth_of_a_processor_blames_nobody() {
     let group = CpuGroup::tenth();

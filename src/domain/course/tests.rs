@@ -40,7 +40,9 @@ impl Run {
         assert_eq!(run.taken(), [Command::Prepare]);
         run.say(What::Deployment(Box::new(deployment(1, 1, 1, 2, [2, 2, 2, 2]))));
         run.say(What::ReplicaSet(Box::new(set("old", 1))));
-        run.say(What::Pod(Box::new(pod("o1", "old", true, false))));
+        for old in ["o1", "o2"] {
+            run.say(What::Pod(Box::new(pod(old, "old", true, false))));
+        }
         run
     }
 
@@ -80,8 +82,12 @@ impl Run {
 
     fn rolled_out(&mut self, generation: i64) {
         self.say(What::ReplicaSet(Box::new(set("new", 2))));
-        self.say(What::Pod(Box::new(pod("n1", "new", true, false))));
-        self.say(What::PodGone(name("uid-o1")));
+        for new in ["n1", "n2", "n3"] {
+            self.say(What::Pod(Box::new(pod(new, "new", true, false))));
+        }
+        for old in ["uid-o1", "uid-o2"] {
+            self.say(What::PodGone(name(old)));
+        }
         self.say(What::Deployment(Box::new(deployment(generation, generation, 2, 3, [3, 3, 3, 3]))));
     }
 
@@ -185,7 +191,7 @@ fn a_broken_version_is_a_breach_long_before_the_budget_is_spent() {
     assert_eq!(run.verdict(), (VerdictKind::Breach, vec!["availability.new"]));
     let message = &run.course.verdict().unwrap().reasons[0].message;
     assert!(
-        message.starts_with("the new version (new) failed 15 of 15 requests, too many for availability >= 99% (evidence "),
+        message.starts_with("the new version (new) failed 12 of 12 requests, too many for availability >= 99% (evidence "),
         "{message}"
     );
     assert_eq!(run.course.tally.measured().counts.bad(), 21, "of 60 that the plan allows at the end");

@@ -235,9 +235,12 @@ impl Rollout {
         fresh && s.updated == d.replicas && s.replicas == d.replicas && s.available == d.replicas
     }
 
-    /// Available, and no pod is on its way in or out.
+    /// Available, and no pod is on its way in or out. The pods are counted too: the Deployment's status may be here before the news of the pods
+    /// that it speaks of.
     pub fn is_settled(&self) -> bool {
-        self.is_available() && self.pods.values().all(PodLife::is_active)
+        let wanted = self.deployment.as_ref().map_or(0, |d| d.replicas as usize);
+        let mut pods = self.pods.values().filter(|pod| !pod.is_over());
+        self.is_available() && pods.clone().count() == wanted && pods.all(PodLife::is_active)
     }
 
     /// Which part of the rollout this is.

@@ -115,6 +115,11 @@ impl PodLife {
         })
     }
 
+    /// All its containers have ended for good without anybody having asked, as those of an evicted pod, which stays on the books.
+    pub(super) fn is_over(&self) -> bool {
+        self.terminating.is_none() && matches!(self.state.phase, PodPhase::Succeeded | PodPhase::Failed)
+    }
+
     pub(super) fn is_active(&self) -> bool {
         self.gone.is_none() && self.terminating.is_none()
     }

@@ -94,12 +94,19 @@ fn a_rolling_update_goes_through_its_phases() {
 
     r.deployment(&deployment(2, 2, 2, 2, [2, 2, 2, 2]), at(0));
     r.pod(&pod("n2", "new", true, false), at(3));
+    assert_eq!(
+        (r.phase(), r.is_settled()),
+        (Phase::Terminating, false),
+        "nobody has said yet that o2 is to end, but it is one too many"
+    );
     r.pod(&pod("o2", "old", true, true), at(3));
     assert_eq!((r.phase(), r.is_available(), r.is_settled()), (Phase::Terminating, true, false));
 
     r.pod_gone(&name("uid-o1"), at(4));
     r.pod_gone(&name("uid-o2"), at(5));
     assert_eq!((r.phase(), r.is_settled()), (Phase::Settled, true));
+    r.pod(&PodState { phase: PodPhase::Failed, ..pod("evicted", "new", false, false) }, at(6));
+    assert!(r.is_settled(), "an evicted pod stays on the books and counts for nothing");
     let life = r.pod_named("o1").unwrap();
     assert_eq!((life.ready, life.terminating, life.gone), (Some(at(0)), Some(at(2)), Some(at(4))));
     assert_eq!(r.old_revision(), Some(&name("old")));

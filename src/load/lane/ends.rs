@@ -20,6 +20,9 @@ const PARTING_MAX: usize = 256;
 /// Notes are cut to so many characters.
 const NOTE_MAX: usize = 160;
 
+/// Of a slot whose deadline passed while it was mostly us who did not look.
+const UNATTENDED: &str = "the verifier was away for most of its time";
+
 /// How a slot ended, with what its connection knew.
 struct End<'a> {
     outcome: Outcome,
@@ -66,7 +69,7 @@ impl Lane {
     /// Ends the slots and closes the connections whose time was over at `limit`.
     pub(crate) fn expire(&mut self, wires: &mut Wires, limit: Attended, now: Moment) {
         self.slots.set_behind(wires.attention.behind());
-        while let Some((slot, passed)) = self.slots.pass(limit) {
+        while let Some((slot, passed)) = self.slots.pass(now.at, limit) {
             match passed {
                 // What these bounds are about has come in time.
                 _ if self.streams.as_ref().is_some_and(|streams| streams.flows(slot)) => {}
@@ -74,6 +77,7 @@ impl Lane {
                 Passed::Timeout(Standing::On(key)) => self.time_out(wires, key, slot, now),
                 Passed::Timeout(Standing::Waiting) => {
                     let (outcome, why) = match self.target {
+                        _ if self.slots.in_doubt(slot, now.at, now.attended) => (Outcome::Unseen, UNATTENDED),
                         Target::At(_) | Target::Pods(_) => (Outcome::ResponseTimeout, "no connection of the lane became free"),
                         Target::Unknown | Target::Unresolved(_) => (Outcome::Dns, "the name was not resolved in time"),
                     };
@@ -219,7 +223,15 @@ impl Lane {
         let Some(conn) = wires.conns.get_mut(key) else {
             return;
         };
-        let (outcome, note) = conn.timed_out(slot, &self.spec);
+        let (outcome, note) = match conn.timed_out(slot, &self.spec) {
+            // What the other side had said by then it has said.
+            (Outcome::ConnectTimeout | Outcome::Tls | Outcome::ResponseTimeout, _)
+                if self.slots.in_doubt(slot, now.at, now.attended) =>
+            {
+                (Outcome::Unseen, UNATTENDED)
+            }
+            known => known,
+        };
         let was_opening = conn.opening().is_some();
         if let Some(asked) = conn.take(slot) {
             let end = End { outcome, by: asked.answered_by(), slow: &[], until: now.at, peer: Some(conn.peer()) };
