@@ -137,10 +137,18 @@ impl Run {
             let what = tokio::select! {
                 biased;
                 what = caught(&mut interrupt, &mut terminate) => what,
-                Some(event) = load_inbox.recv() => event.into(),
+                // News of the cluster is rare. A loop that is starved never comes to the end of the traffic's.
                 Some(what) = inbox.recv() => what,
+                Some(event) = load_inbox.recv() => event.into(),
                 () = tokio::time::sleep_until(wake.into()) => What::Tick,
             };
+            if what == What::TrafficStopped {
+                // It overtook what the traffic still had to say.
+                while let Ok(event) = load_inbox.try_recv() {
+                    let commands = self.happened(event.into());
+                    self.obey(commands);
+                }
+            }
             let commands = self.happened(what);
             self.obey(commands);
         }

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -22,6 +23,12 @@ use serde_json::Value;
 const DEADLINE: Duration = Duration::from_secs(150);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs that load the machine most, or are judged by their latency, take turns. Held until it is dropped.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A started `verifier`, killed with all that belongs to it when the test ends early.
 struct Program {

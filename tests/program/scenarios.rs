@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::findings::cured;
-use super::{Ended, Program, verifier};
+use super::{Ended, Program, turn, verifier};
 
 pub(super) fn run(scenario: &str) -> (Ended, Value) {
     let ended = verifier(&["run", "--scenario", scenario, "-o", "json"]);
@@ -42,6 +42,7 @@ fn failures(summary: &Value, outcome: &str) -> u64 {
 
 #[test]
 fn a_rolling_update_done_well_passes_within_half_a_minute_without_one_failed_request() {
+    let _turn = turn();
     let (ended, summary) = run("rolling-update");
     assert_eq!((summary["as_expected"].as_bool(), ended.code()), (Some(true), 0), "{}", ended.stderr);
     without_loss(&summary);
@@ -53,6 +54,7 @@ fn a_rolling_update_done_well_passes_within_half_a_minute_without_one_failed_req
 
 #[test]
 fn ten_thousand_users_keep_their_connections_through_a_rollout_within_a_minute_and_a_half() {
+    let _turn = turn();
     let program = Program::start(&["run", "--scenario", "ten-thousand-users", "-o", "json"]);
     let (mut looks, mut open) = (0_u32, 0);
     let ended = program.watch(|program| {
@@ -75,6 +77,7 @@ fn ten_thousand_users_keep_their_connections_through_a_rollout_within_a_minute_a
 
 #[test]
 fn a_rolling_update_done_well_is_without_loss_over_http2_too() {
+    let _turn = turn();
     let protocol = ["--set", "traffic.lanes.fresh.protocol=http2", "--set", "traffic.lanes.kept.protocol=http2"];
     let ended = verifier(&[&["run", "--scenario", "rolling-update", "-o", "json"], &protocol[..]].concat());
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
@@ -83,6 +86,7 @@ fn a_rolling_update_done_well_is_without_loss_over_http2_too() {
 
 #[test]
 fn scaling_up_and_down_passes_without_one_failed_request() {
+    let _turn = turn();
     without_loss(&as_expected("scale-up-down", 0, &[]));
 }
 
@@ -111,6 +115,7 @@ fn pods_that_say_they_are_ready_and_are_not_are_a_breach() {
 
 #[test]
 fn a_version_that_is_slow_is_a_breach_of_the_latency_objective_alone() {
+    let _turn = turn();
     let summary = as_expected("slow-new-version", 1, &["p99"]);
     assert_eq!(summary["traffic"]["measured"]["bad"], 0, "slow is not failed");
 }
