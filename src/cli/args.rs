@@ -35,7 +35,7 @@ pub(super) enum Command {
     Probe(ProbeArgs),
     /// Tell what a finding means and what to do about it; all of them in a list without a code.
     Explain {
-        /// As reports print it: V101
+        /// As reports print it: V101; or `guards`
         code: Option<String>,
     },
     /// Judge thousands of rollouts in virtual time: how many healthy ones are stopped, how quickly broken ones.

@@ -198,7 +198,7 @@ fn answers(course: &Course) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::fixtures::{breach, healthy};
+    use crate::domain::fixtures::{breach, healthy, paused};
     use crate::report::golden;
 
     const LOOK: Look = Look { colour: false, unicode: false, live: false };
@@ -219,6 +219,7 @@ mod tests {
     fn a_log_tells_each_change_once_and_that_all_goes_on() {
         golden::check("healthy.log", &told(&healthy()));
         golden::check("breach.log", &told(&breach()));
+        golden::check("paused.log", &told(&paused()).split_inclusive('\n').filter(|l| l.contains("guard")).collect::<String>());
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod write;
 
 use std::time::Duration;
 
-use kube::Client;
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -64,8 +64,9 @@ pub async fn carry_out(client: &Client, clock: Clock, place: Place<'_>, action: 
         if action.finishes.is_some() {
             return empty(client, clock, place, action, found.live.generation, clock.now(), false).await;
         }
-        if let Some((generation, why)) = tested.take_if(|(generation, _)| *generation == found.live.generation) {
-            return failed(format!("the API refuses the patch of generation {generation}: {why}"));
+        let version = found.deployment.resource_version();
+        if let Some((_, why)) = tested.take_if(|(tested, _)| *tested == version) {
+            return failed(format!("the API refuses the patch: {why}"));
         }
         let record = record(place, action, stamp(clock));
         let Some(patch) = write::patch(action, &found, &record) else {
@@ -75,7 +76,7 @@ pub async fn carry_out(client: &Client, clock: Clock, place: Place<'_>, action: 
         let (generation, at, read_back) = match write::send(client, &path, &patch).await {
             Sent::Accepted(object) => (object["metadata"]["generation"].as_i64().unwrap_or(0), clock.now(), false),
             Sent::Conflict(why) => {
-                tested = Some((found.live.generation, why));
+                tested = Some((version, why));
                 continue;
             }
             Sent::Gone => return ActionEnded::LeftAlone(Refusal::Gone),
@@ -90,7 +91,8 @@ pub async fn carry_out(client: &Client, clock: Clock, place: Place<'_>, action: 
         }
         return ActionEnded::Accepted { generation, at, scaled: None, read_back };
     }
-    failed(format!("the Deployment changed {ATTEMPTS} times while it was to be patched"))
+    let why = tested.map(|(_, why)| why).unwrap_or_default();
+    failed(format!("the Deployment changed {ATTEMPTS} times while it was to be patched: {why}"))
 }
 
 fn deadline(clock: Clock) -> Instant {

@@ -213,3 +213,29 @@ fn a_signal_ends_a_run_that_watches_its_action_and_waits_for_one_that_is_on_its_
     run.traffic(3, 0, 10);
     assert!(run.course.deed().is_none() && run.taken() == [Command::StopTraffic], "who called it off wants nothing done");
 }
+
+#[test]
+fn a_breach_that_is_found_when_all_is_over_is_acted_on_without_traffic() {
+    let mut run = Run::healthy_in(
+        &scenario("undo").replace("wait: 500ms, scale: 3", "wait: rollout").replace("deadline: 30s", "deadline: 3s"),
+    );
+    run.step_ended(0, 2);
+    run.traffic(5, 59, 1);
+    run.say(What::ReplicaSet(Box::new(ReplicaSetState { replicas: 0, ..set("old", 1) })));
+    run.say(What::ReplicaSet(Box::new(set("new", 2))));
+    run.say(What::PodGone(name("uid-o1")));
+    run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [2, 2, 2, 2]))));
+    run.traffic(10, 10, 0);
+    assert_eq!(
+        (run.course.verdict().is_none(), run.taken()),
+        (true, vec![Command::StopTraffic]),
+        "10 of 1,000 planned are allowed"
+    );
+    run.say(What::TrafficStopped);
+    assert_eq!((run.verdict().0, run.course.stage().0), (VerdictKind::Breach, Stage::Draining));
+    let action = the_action(&mut run);
+    assert_eq!(action.verb, Verb::Undo);
+    run.say(What::ActionStarted(action));
+    run.say(What::ActionEnded(Box::new(ActionEnded::Failed { why: "no (403)".into(), paused: None })));
+    assert_eq!((run.course.stage().0, run.taken()), (Stage::Done, vec![Command::Finish]));
+}
