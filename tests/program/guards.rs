@@ -182,7 +182,7 @@ async fn forward(State((client, road)): State<(Client, Arc<Mutex<Road>>)>, reque
     if guard && answer.status().is_success() {
         road.lock().unwrap().accepted.push(resource);
     }
-    if let Some(Meddle::KillAfter) = meddle {
+    if matches!(meddle, Some(Meddle::KillAfter)) {
         kill(&road);
     }
     answer.map(Body::new)

@@ -15,8 +15,8 @@ const TAKEN_IN_WITHIN: Duration = Duration::from_secs(5);
 const fn effective_within(verb: Verb) -> Duration {
     match verb {
         Verb::Pause => Duration::from_secs(10),
-        Verb::Hold => Duration::from_secs(60),
-        Verb::Undo => Duration::from_secs(120),
+        Verb::Hold => Duration::from_mins(1),
+        Verb::Undo => Duration::from_mins(2),
     }
 }
 

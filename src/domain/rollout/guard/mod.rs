@@ -331,13 +331,13 @@ fn action(verb: Verb, because: String, rollout: &Rollout) -> Result<Action, Refu
             let old = held_for(rollout, &new.hash).ok_or(Refusal::NothingToHold)?;
             Ok(Action { back_to: Some(old), ..action })
         }
-        Verb::Undo => match undone_to(rollout) {
-            Some(old) => Ok(Action { back_to: Some(old), ..action }),
-            None => {
-                let pause = Action { verb: Verb::Pause, instead_of: Some(Verb::Undo), ..action };
-                paused(pause, target, rollout).map_err(|_| Refusal::NothingToUndo)
+        Verb::Undo => {
+            if let Some(old) = undone_to(rollout) {
+                return Ok(Action { back_to: Some(old), ..action });
             }
-        },
+            let pause = Action { verb: Verb::Pause, instead_of: Some(Verb::Undo), ..action };
+            paused(pause, target, rollout).map_err(|_| Refusal::NothingToUndo)
+        }
     }
 }
 

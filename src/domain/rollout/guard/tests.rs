@@ -33,6 +33,7 @@ fn rolling(more: impl FnOnce(&mut Rollout)) -> Rollout {
     r
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a state is written where it is needed")]
 fn say(r: &mut Rollout, state: DeploymentState) {
     r.deployment(&state, At::ZERO);
 }
@@ -86,7 +87,8 @@ fn only_a_breach_writes_and_only_with_a_guard() {
 
 #[test]
 fn what_is_no_longer_ours_is_left_alone_by_every_guard() {
-    let cases: [(&str, Refusal, fn(&mut Rollout)); 8] = [
+    type Case = (&'static str, Refusal, fn(&mut Rollout));
+    let cases: [Case; 8] = [
         ("deleted", Refusal::Gone, Rollout::deployment_gone),
         ("made anew", Refusal::Gone, |r| say(r, DeploymentState { uid: name("d2"), ..changed() })),
         ("another template", Refusal::Superseded(Some(name("third"))), |r| {
@@ -335,7 +337,9 @@ fn a_hold_is_there_when_no_new_pod_serves_and_all_old_ones_do() {
         acted(Guard::Hold, 3, 3, true, |r| {
             r.replica_set(&sized("new", 2, new_set), At::ZERO);
             r.pod(&pod("n1", "new", true, new_set == 0), At::ZERO);
-            olds.iter().for_each(|o| r.pod(&pod(o, "old", true, false), At::ZERO));
+            for old in olds {
+                r.pod(&pod(old, "old", true, false), At::ZERO);
+            }
             endpoints(r, ready);
         })
     };
