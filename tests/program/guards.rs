@@ -205,6 +205,7 @@ fn times(summary: &Value) -> (f64, f64) {
 
 /// The run was a breach that its guard stopped, as quickly as a busy machine lets it; and a replay says the same.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "how long it took is for people to read")]
 fn stopped(cluster: &Cluster, guard: &str) -> Value {
     let recording = cluster.folder.path().join("run.jsonl").display().to_string();
     let ended = cluster.run(guard, &["--record", &recording]);
