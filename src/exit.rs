@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::domain::course::Course;
 use crate::domain::verdict::{Verdict, VerdictKind};
 
 /// How the program ends.
@@ -9,7 +10,7 @@ use crate::domain::verdict::{Verdict, VerdictKind};
 pub enum Exit {
     /// 0: every objective was met.
     Pass,
-    /// 1: an objective was missed.
+    /// 1: an objective was missed; with a guard, the rollout is stopped or somebody else has taken over.
     Breach,
     /// 2: the command line or a file is wrong.
     Usage,
@@ -17,7 +18,7 @@ pub enum Exit {
     Inconclusive,
     /// 4: the cluster or the target cannot be reached, or forbids it.
     Unreachable,
-    /// 5: a breach, and the action that it called for failed.
+    /// 5: a breach, and the action that the guard called for failed, had no effect, was taken back or could not be done.
     ActionFailed,
     /// 6: the target was changed by somebody else, or the run was called off.
     Superseded,
@@ -37,6 +38,15 @@ impl Exit {
             Self::ActionFailed => 5,
             Self::Superseded => 6,
             Self::Signal(number) => u8::try_from(128 + number).unwrap_or(255),
+        }
+    }
+
+    /// The code that a whole run calls for: of its verdict, and of what its guard did.
+    pub fn of_run(course: &Course) -> Self {
+        match course.verdict() {
+            Some(_) if course.is_unstopped() => Self::ActionFailed,
+            Some(verdict) => Self::of(verdict),
+            None => Self::Inconclusive,
         }
     }
 
@@ -61,6 +71,9 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::What;
+    use crate::domain::fixtures::{breach, fold};
+    use crate::domain::rollout::guard::Guard;
     use crate::domain::time::At;
     use crate::domain::verdict::Reason;
 
@@ -73,5 +86,17 @@ mod tests {
         assert_eq!(exit(VerdictKind::Inconclusive, "target"), 4);
         assert_eq!(exit(VerdictKind::Superseded, "target"), 6);
         assert_eq!((Exit::Signal(2).code(), Exit::Signal(15).code()), (130, 143));
+    }
+
+    #[test]
+    fn a_breach_that_its_guard_did_not_stop_has_its_own_code() {
+        let code = |guard| {
+            let mut events = breach();
+            if let What::RunStarted(head) = &mut events[0].what {
+                head.scenario.guard = guard;
+            }
+            Exit::of_run(&fold(&events)).code()
+        };
+        assert_eq!((code(Guard::None), code(Guard::Pause)), (1, 5));
     }
 }

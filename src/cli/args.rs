@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use crate::domain::objective::Objective;
+use crate::domain::rollout::guard::Guard;
 use crate::domain::secret::Secret;
 use crate::domain::traffic::Stage;
 
@@ -34,7 +35,7 @@ pub(super) enum Command {
     Probe(ProbeArgs),
     /// Tell what a finding means and what to do about it; all of them in a list without a code.
     Explain {
-        /// As reports print it: V101
+        /// As reports print it: V101; or `guards`
         code: Option<String>,
     },
     /// Judge thousands of rollouts in virtual time: how many healthy ones are stopped, how quickly broken ones.
@@ -81,6 +82,9 @@ pub(super) struct RunArgs {
     /// Send the traffic to this URL instead of the Ingress in front of the target
     #[arg(long)]
     pub(super) url: Option<String>,
+    /// What a breach does to the rollout, instead of the scenario's: none, pause, hold or undo
+    #[arg(long, value_name = "GUARD")]
+    pub(super) guard: Option<Guard>,
     /// Override a field of the scenario: traffic.lanes.fresh.rate=50
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,

@@ -1,4 +1,4 @@
-//! `verifier explain`: what a finding means, at length; and which there are.
+//! `verifier explain`: what a finding means, at length; which there are; and what the guards do.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,14 @@ use crate::domain::findings::{CATALOGUE, entry};
 use crate::domain::words::nearest;
 use crate::exit::Exit;
 
+/// What a breach does to the rollout.
+const GUARDS: &str = include_str!("../../docs/guards.md");
+
 pub(super) fn main(code: Option<&str>) -> Exit {
     let Some(code) = code else { return print(&list()) };
+    if ["guard", "guards"].contains(&code.trim()) {
+        return print(GUARDS);
+    }
     if let Some(entry) = entry(code.trim()) {
         return print(entry.page);
     }

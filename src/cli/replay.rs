@@ -37,10 +37,9 @@ fn show(args: &ReplayArgs, outs: &Outs, replayed: &Replayed) -> Exit {
         let look = Look::detect(std::io::stdout().is_terminal(), |name| std::env::var(name).ok());
         print(&text::summary(&summary, look, &files));
     }
-    match (&replayed.defect, replayed.course.verdict()) {
-        (Some(defect), _) => complain(&format!("{}: {defect}", args.recording.display()), Exit::Inconclusive),
-        (None, Some(verdict)) => Exit::of(verdict),
-        (None, None) => Exit::Inconclusive,
+    match &replayed.defect {
+        Some(defect) => complain(&format!("{}: {defect}", args.recording.display()), Exit::Inconclusive),
+        None => Exit::of_run(&replayed.course),
     }
 }
 

@@ -13,6 +13,7 @@ use super::{library, manifests, request, sandbox};
 use crate::cluster::chain;
 use crate::cluster::connect::{Choice, Connection, configure, connect};
 use crate::domain::course::Course;
+use crate::domain::rollout::guard::Guard;
 use crate::domain::scenario::{self, Scenario, Step};
 use crate::domain::summary::Summary;
 use crate::domain::traffic::RequestPlan;
@@ -66,6 +67,9 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
     }
     if let Some(url) = &args.url {
         scenario.traffic.url = Some(url.clone());
+    }
+    if let Some(guard) = args.guard {
+        scenario.guard = guard;
     }
     let mut given = manifests::read(&scenario.given.apply, &base).map_err(|e| usage(chain(&e)))?;
     manifests::overlay(&mut given, &scenario.given.overlay).map_err(|e| usage(chain(&e)))?;
@@ -171,11 +175,7 @@ fn finish(format: Format, outs: &Outs, course: &Course) -> Exit {
     if let Err(error) = outs.write(format, &Summary::of(course)) {
         return complain(&format!("cannot write the summary as JSON: {error}"), Exit::Inconclusive);
     }
-    match (course.signal(), course.verdict()) {
-        (Some(signal), _) => Exit::Signal(signal),
-        (None, Some(verdict)) => Exit::of(verdict),
-        (None, None) => Exit::Inconclusive,
-    }
+    course.signal().map_or_else(|| Exit::of_run(course), Exit::Signal)
 }
 
 /// On a real cluster nothing is changed before it was said and agreed to.
@@ -189,6 +189,10 @@ fn agree(args: &RunArgs, plan: &Plan, connection: &Connection) -> Result<(), Sto
     for step in &plan.scenario.when {
         let step = serde_json::to_string(step).unwrap_or_default();
         let _ = writeln!(text, "  deployment {}/{}: {step}", target.namespace, target.deployment);
+    }
+    if plan.scenario.guard != Guard::None {
+        let _ =
+            writeln!(text, "  deployment {}/{}: {} when it is a breach", target.namespace, target.deployment, plan.scenario.guard);
     }
     say(text.trim_end());
     if args.yes {

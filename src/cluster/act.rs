@@ -1,4 +1,7 @@
-//! Changing the cluster: the steps of a scenario. Nothing here decides, and nothing is retried.
+//! Changing the cluster: the steps of a scenario, and the guards' actions. Nothing here decides, and nothing is retried.
+
+pub mod guard;
+pub(super) mod record;
 
 use std::collections::BTreeMap;
 

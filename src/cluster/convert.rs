@@ -5,19 +5,23 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet};
 use k8s_openapi::api::core::v1::{ContainerState as ApiContainerState, ContainerStatus, Event as ApiEvent, Pod, PodSpec, Probe};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::act::record;
 use super::time::at;
 use crate::clock::Clock;
+use crate::domain::rollout::guard::MANAGER;
 use crate::domain::rollout::state::{
     Condition, ContainerNow, ContainerState, DeploymentCounts, DeploymentState, Endpoint, EndpointsState, Exit, KubeEvent,
-    PodPhase, PodState, PreStop, ProbeState, ReplicaSetState, Strategy, TemplateState,
+    PodPhase, PodState, PreStop, ProbeState, ReplicaSetState, Strategy, TemplateState, Writer,
 };
 use crate::domain::traffic::Name;
 
 const HASH_LABEL: &str = "pod-template-hash";
 const REVISION: &str = "deployment.kubernetes.io/revision";
+/// It writes a Deployment's revision, not what is wanted of it.
+const CONTROLLER: &str = "kube-controller-manager";
 /// Messages of containers and Events are cut to this many characters.
 const MAX_MESSAGE: usize = 300;
 
@@ -74,7 +78,22 @@ pub(super) fn deployment(d: &Deployment) -> DeploymentState {
             .into_iter()
             .map(|c| condition(&c.type_, &c.status, c.reason, c.message))
             .collect(),
+        acted: record::read(&d.metadata),
+        writer: writer(&d.metadata),
     }
+}
+
+/// The latest entry of `managedFields` about the specification; of entries of the same second one that is not the verifier's own.
+fn writer(meta: &ObjectMeta) -> Option<Writer> {
+    let entries = meta.managed_fields.iter().flatten();
+    let of_spec = entries.filter(|e| {
+        let spec = e.fields_v1.as_ref().is_some_and(|f| f.0.get("f:spec").is_some());
+        spec && e.subresource.as_deref() != Some("status") && e.manager.as_deref() != Some(CONTROLLER)
+    });
+    let key = |e: &&ManagedFieldsEntry| (e.time.as_ref().map(|t| t.0.as_second()), e.manager.as_deref() != Some(MANAGER));
+    let latest = of_spec.max_by_key(key)?;
+    let time = latest.time.as_ref().map(|t| Name::from(t.0.to_string())).unwrap_or_default();
+    Some(Writer { manager: name(latest.manager.as_ref()), time })
 }
 
 fn condition(kind: &str, status: &str, reason: Option<String>, message: Option<String>) -> Condition {

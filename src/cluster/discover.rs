@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::{Ingress, IngressLoadBalancerIngress, IngressRule};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
@@ -36,8 +37,13 @@ pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Resu
         selector.is_some_and(|selector| !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v)))
     };
     let services = list.items.iter().filter(|s| selects(s)).filter_map(|s| s.metadata.name.clone()).collect();
-    let mut terms: Vec<String> = spec.selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
-    terms.extend(spec.selector.match_expressions.iter().flatten().map(|e| {
+    Ok(Subject { namespace: namespace.into(), deployment: deployment.into(), selector: selector(&spec.selector), services })
+}
+
+/// A label selector as a string.
+pub(super) fn selector(selector: &LabelSelector) -> String {
+    let mut terms: Vec<String> = selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
+    terms.extend(selector.match_expressions.iter().flatten().map(|e| {
         let values = e.values.clone().unwrap_or_default().join(",");
         match e.operator.as_str() {
             "In" => format!("{} in ({values})", e.key),
@@ -46,7 +52,7 @@ pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Resu
             _ => e.key.clone(),
         }
     }));
-    Ok(Subject { namespace: namespace.into(), deployment: deployment.into(), selector: terms.join(","), services })
+    terms.join(",")
 }
 
 /// Where the first of the services with a cluster address listens: `address:port`.

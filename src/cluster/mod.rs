@@ -27,6 +27,12 @@ impl ClusterError {
         move |source| Self { operation, source: Box::new(source) }
     }
 
+    /// No answer came in the time that the caller had.
+    fn timed_out(operation: impl Into<String>) -> Self {
+        let source = kube::Error::Service("no answer came in time".into());
+        Self { operation: operation.into(), source: Box::new(source) }
+    }
+
     /// Did the API refuse for lack of permission?
     pub fn is_forbidden(&self) -> bool {
         matches!(&*self.source, kube::Error::Api(status) if status.code == 403 || status.code == 401)

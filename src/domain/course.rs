@@ -2,6 +2,7 @@
 //! commands, and a replay folds the same events to the same end.
 
 mod ending;
+mod guarding;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,6 +14,8 @@ use super::event::{Event, RunStarted, StepEnded, WatchState, What};
 use super::judge::early::{self, Lacking};
 use super::judge::hearing::Hearing;
 use super::outcome::Blame;
+use super::rollout::guard::Action;
+use super::rollout::state::Writer;
 use super::rollout::{Phase, Rollout, Stuck};
 use super::scenario::{Step, Wait};
 use super::slice::Failure;
@@ -21,6 +24,8 @@ use super::time::At;
 use super::traffic::TrafficPlan;
 use super::validity::Recorder;
 use super::verdict::{Reason, Verdict, VerdictKind};
+
+pub use self::guarding::{Deed, Outcome as DeedOutcome, Undone};
 
 /// Failures kept one by one for the report; later ones are counted only.
 const MAX_FAILURES: usize = 4_000;
@@ -50,7 +55,7 @@ pub enum Stage {
 }
 
 /// What the dispatcher shall do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Deploy the target and reach it; answers with `TargetReady` or `TargetUnready`.
     Prepare,
@@ -60,6 +65,10 @@ pub enum Command {
     RunStep(usize),
     /// Send no more; answers with `TrafficStopped` when all outcomes are in.
     StopTraffic,
+    /// Stop the rollout; answers with `ActionStarted` and `ActionEnded`.
+    Act(Box<Action>),
+    /// Tell the reader; answers with `Notice`.
+    Say(String),
     /// End the run.
     Finish,
 }
@@ -97,6 +106,11 @@ pub struct Course {
     signal: Option<i32>,
     stuck: Option<Stuck>,
     verdict: Option<Verdict>,
+    deed: Option<Deed>,
+    /// Who had written the target's specification last when the guard's action ended.
+    writer_before: Option<Writer>,
+    /// What an earlier run did to the target was told.
+    remembered: bool,
     wake: Option<At>,
 }
 
@@ -132,6 +146,9 @@ impl Course {
             signal: None,
             stuck: None,
             verdict: None,
+            deed: None,
+            writer_before: None,
+            remembered: false,
             wake: None,
         };
         (course, vec![Command::Prepare])
@@ -202,9 +219,15 @@ impl Course {
                     self.failures_unlisted += 1;
                 }
             }
-            What::Deployment(state) => self.rollout.deployment(state, at),
+            What::Deployment(state) => {
+                self.rollout.deployment(state, at);
+                self.remember(commands);
+            }
             What::DeploymentGone => self.rollout.deployment_gone(),
-            What::ReplicaSet(state) => self.rollout.replica_set(state, at),
+            What::ReplicaSet(state) => {
+                self.rollout.replica_set(state, at);
+                self.remember(commands);
+            }
             What::ReplicaSetGone(uid) => self.rollout.replica_set_gone(uid),
             What::Pod(state) => self.rollout.pod(state, at),
             What::PodGone(uid) => self.rollout.pod_gone(uid, at),
@@ -218,6 +241,8 @@ impl Course {
                 }
             }
             What::Notice(text) => keep(&mut self.notices, (at, text.clone())),
+            What::ActionStarted(action) => self.action_started(action, at),
+            What::ActionEnded(ended) => self.action_ended(ended),
             What::Interrupted(signal) => {
                 self.signal = self.signal.or(Some(*signal));
                 self.decide(VerdictKind::Aborted, vec![Reason::new("signal", format!("ended by signal {signal}"))]);
@@ -242,6 +267,9 @@ impl Course {
     }
 
     fn note_phase(&mut self) {
+        if self.is_stopped() {
+            return;
+        }
         let phase = self.rollout.phase();
         if self.phases.last().is_none_or(|(_, p)| *p != phase) && self.phases.len() < MAX_NOTES {
             self.phases.push((self.now, phase));
@@ -280,7 +308,7 @@ impl Course {
             let before = self.stage;
             // A rollout may also complete while the cause of a breach is being watched.
             let changing = matches!(self.stage, Stage::RollingOut | Stage::Soaking | Stage::Aftermath | Stage::Draining);
-            if changing && self.deployed.is_none() && self.rollout.is_available() {
+            if changing && !self.is_stopped() && self.deployed.is_none() && self.rollout.is_available() {
                 self.deployed = Some(self.now);
             }
             match self.stage {
@@ -289,17 +317,8 @@ impl Course {
                 Stage::Changing => self.while_changing(commands),
                 Stage::RollingOut => self.while_rolling_out(),
                 Stage::Soaking => self.while_soaking(),
-                Stage::Aftermath => {
-                    if self.lasted(self.entered, self.head.scenario.aftermath) {
-                        self.drain();
-                    }
-                }
-                Stage::Draining => {
-                    if self.traffic_ended {
-                        self.conclude();
-                        self.enter(Stage::Done);
-                    }
-                }
+                Stage::Aftermath => self.in_the_aftermath(commands),
+                Stage::Draining => self.while_draining(commands),
                 Stage::Done => {}
             }
             if self.stage == before {
@@ -361,6 +380,7 @@ impl Course {
                     self.changed = Some(self.now);
                     self.tally.measure_from(self.now);
                     self.hearing.iter_mut().for_each(Hearing::begin);
+                    self.forewarn(commands);
                 }
                 self.step_runs = true;
                 commands.push(Command::RunStep(self.next_step));
@@ -382,6 +402,26 @@ impl Course {
     fn while_soaking(&mut self) {
         if !self.leaves_early() && self.lasted(self.entered, self.head.scenario.soak) && !self.is_worth_waiting() {
             self.drain();
+        }
+    }
+
+    /// Goes on until the cause was seen whole, and until the guard's action has its effect.
+    fn in_the_aftermath(&mut self, commands: &mut Vec<Command>) {
+        self.guard(commands);
+        let (seen, done) = (self.lasted(self.entered, self.head.scenario.aftermath), self.is_guard_done());
+        if done && (seen || self.signal.is_some()) {
+            self.drain();
+        }
+    }
+
+    /// A breach may also be found when all is over; the guard then acts without traffic.
+    fn while_draining(&mut self, commands: &mut Vec<Command>) {
+        if self.traffic_ended {
+            self.conclude();
+            self.guard(commands);
+            if self.is_guard_done() {
+                self.enter(Stage::Done);
+            }
         }
     }
 

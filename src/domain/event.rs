@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rollout::guard::{Action, ActionEnded};
 use super::rollout::state::{DeploymentState, EndpointsState, KubeEvent, PodState, ReplicaSetState};
 use super::scenario::Scenario;
 use super::slice::{Closed, Failure, Gap, LoadEvent, Slice};
@@ -76,6 +77,10 @@ pub enum What {
     Notice(String),
     /// Nothing happened until a moment that somebody waited for.
     Tick,
+    /// The guard's action began.
+    ActionStarted(Box<Action>),
+    /// The guard's action ended.
+    ActionEnded(Box<ActionEnded>),
     /// A signal, by its number, asked the run to end.
     Interrupted(i32),
     /// The verdict fell, or a breach found further reasons; recorded so that a replay can be compared with it.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::course::Course;
+use super::course::{Command, Course};
 use super::event::{Event, FORMAT, RunStarted, StepEnded, What};
 use super::outcome::{Counts, Outcome};
-use super::rollout::state::{ContainerNow, Endpoint, EndpointsState, Exit, KubeEvent, PodState, ReplicaSetState};
+use super::rollout::guard::{ActionEnded, Guard};
+use super::rollout::state::{ContainerNow, DeploymentState, Endpoint, EndpointsState, Exit, KubeEvent, PodState, ReplicaSetState};
 use super::rollout::tests::{container, deployment, name, pod, set};
 use super::scenario::{self, Scenario};
 use super::slice::{Connection, Failure, Gap, Part, Phases, SLICE_MICROS, Slice};
@@ -106,6 +107,31 @@ pub(crate) fn breach() -> Vec<Event> {
     }));
     story.traffic(9);
     story.end()
+}
+
+/// The breach under a guard that pauses: accepted 64 ms and effective 200 ms after it was decided.
+pub(crate) fn paused() -> Vec<Event> {
+    let mut events = breach();
+    if let What::RunStarted(head) = &mut events[0].what {
+        head.scenario.guard = Guard::Pause;
+    }
+    let What::RunStarted(head) = &events[0].what else { panic!("a run begins with its head") };
+    let (mut course, _) = Course::begin(RunStarted::clone(head));
+    let decided = events[1..].iter().find_map(|event| {
+        let act = |c| if let Command::Act(action) = c { Some(action) } else { None };
+        course.apply(event).into_iter().find_map(act).map(|action| (event.at, action))
+    });
+    let (at, action) = decided.expect("it is a breach");
+    let ended = ActionEnded::Accepted { generation: 3, at: at + Duration::from_millis(64), scaled: None, read_back: false };
+    let state = DeploymentState { paused: true, ..deployment(3, 3, 2, 2, [3, 1, 2, 2]) };
+    let after = |millis, what| Event { at: at + Duration::from_millis(millis), what };
+    events.extend([
+        after(0, What::ActionStarted(action)),
+        after(64, What::ActionEnded(Box::new(ended))),
+        after(200, What::Deployment(Box::new(state))),
+    ]);
+    events.sort_by_key(|e| e.at);
+    events
 }
 
 /// The breach up to the moment before it is decided.

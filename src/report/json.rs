@@ -19,7 +19,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::fixtures::{breach, fold, healthy, nearly_breached};
+    use crate::domain::fixtures::{breach, fold, healthy, nearly_breached, paused};
     use crate::report::golden;
 
     /// Checks a value against as much of JSON Schema as ours uses; a keyword it does not know is a fault of the test.
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_document_fits_its_schema_and_reads_back_as_the_same_summary() {
         let schema = schema();
-        for events in [healthy(), breach(), nearly_breached()] {
+        for events in [healthy(), breach(), nearly_breached(), paused()] {
             let summary = Summary::of(&fold(&events));
             let text = document(&summary).unwrap();
             let value: Value = serde_json::from_str(&text).unwrap();

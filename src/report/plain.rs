@@ -12,7 +12,7 @@ use crate::domain::event::{Event, RunStarted, StepEnded, WatchState, What};
 use crate::domain::outcome::Outcome;
 use crate::domain::rollout::state::KubeEvent;
 use crate::domain::slice::Failure;
-use crate::domain::summary::{Figures, Step};
+use crate::domain::summary::{Action, Figures, Step};
 use crate::domain::time::At;
 use crate::domain::traffic::{Name, TrafficPlan};
 
@@ -30,6 +30,7 @@ pub(super) struct Plain {
     failures: BTreeSet<(Outcome, Name)>,
     warnings: BTreeSet<(Name, Name)>,
     decided: bool,
+    effective: bool,
     next_heartbeat: At,
 }
 
@@ -42,6 +43,7 @@ impl Plain {
             failures: BTreeSet::new(),
             warnings: BTreeSet::new(),
             decided: false,
+            effective: false,
             next_heartbeat: At::ZERO + HEARTBEAT,
         }
     }
@@ -73,6 +75,7 @@ impl Plain {
             }
             What::Watch(WatchState::Restored) => Some(Line::plain("the cluster answers again")),
             What::Notice(text) => Some(Line::plain(format!("note: {text}"))),
+            What::ActionStarted(_) | What::ActionEnded(_) => Action::of(course).as_ref().map(words::action),
             What::Interrupted(signal) => Some(Line::default().plus(Paint::Warn, format!("signal {signal}: the run ends"))),
             // What these change is told as a change of stage, phase or verdict, or shows in the next heartbeat.
             What::TrafficStarted
@@ -120,6 +123,11 @@ impl Plain {
             lines.push(Line::plain(format!("phase {}: {}", phase.label(), words::phase(*phase))));
         }
         self.phases = course.phases().len();
+        let effective = course.deed().is_some_and(|d| d.effective.is_some());
+        if effective && !self.effective {
+            self.effective = true;
+            lines.extend(Action::of(course).as_ref().map(words::action));
+        }
         if let Some(verdict) = course.verdict().filter(|_| !self.decided) {
             self.decided = true;
             let reason = verdict.reasons.first().map_or("", |r| &r.message);
@@ -190,7 +198,7 @@ fn answers(course: &Course) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::fixtures::{breach, healthy};
+    use crate::domain::fixtures::{breach, healthy, paused};
     use crate::report::golden;
 
     const LOOK: Look = Look { colour: false, unicode: false, live: false };
@@ -211,6 +219,7 @@ mod tests {
     fn a_log_tells_each_change_once_and_that_all_goes_on() {
         golden::check("healthy.log", &told(&healthy()));
         golden::check("breach.log", &told(&breach()));
+        golden::check("paused.log", &told(&paused()).split_inclusive('\n').filter(|l| l.contains("guard")).collect::<String>());
     }
 
     #[test]

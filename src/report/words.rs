@@ -4,7 +4,7 @@ use super::line::{Line, Paint};
 use super::look::Look;
 use crate::domain::course::Stage;
 use crate::domain::rollout::Phase;
-use crate::domain::summary::{Objective, ObjectiveState, Side};
+use crate::domain::summary::{Action, ActionOutcome, Objective, ObjectiveState, Side};
 use crate::domain::verdict::VerdictKind;
 
 /// What is being done in a stage.
@@ -54,6 +54,23 @@ pub(super) const fn verdict_paint(verdict: VerdictKind) -> Paint {
 /// `BREACH  37 of 930 requests failed, …`: the verdict and what decided it.
 pub(super) fn verdict_line(verdict: VerdictKind, reason: &str) -> Line {
     Line::default().plus(verdict_paint(verdict), verdict.label().to_uppercase()).plus(Paint::Strong, format!("  {reason}"))
+}
+
+/// What the guard did, in one line.
+pub(super) fn action(action: &Action) -> Line {
+    let (paint, head) = match action.outcome {
+        ActionOutcome::UnderWay if action.accepted_s.is_some() => (Paint::Warn, "accepted"),
+        ActionOutcome::UnderWay => (Paint::Warn, "acting"),
+        ActionOutcome::Effective => (Paint::Good, "stopped"),
+        ActionOutcome::NotEffective => (Paint::Bad, "NO EFFECT"),
+        ActionOutcome::TakenBack => (Paint::Bad, "TAKEN BACK"),
+        ActionOutcome::Overtaken => (Paint::Warn, "overtaken"),
+        ActionOutcome::AlreadyDone => (Paint::Good, "already done"),
+        ActionOutcome::LeftAlone => (Paint::Warn, "left alone"),
+        ActionOutcome::Impossible => (Paint::Bad, "NOT DONE"),
+        ActionOutcome::Failed => (Paint::Bad, "FAILED"),
+    };
+    Line::plain(format!("guard {}: ", action.guard)).plus(paint, head).text(format!(": {}", action.what))
 }
 
 /// The mark of an objective.

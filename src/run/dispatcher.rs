@@ -193,6 +193,16 @@ impl Run {
                     self.tasks.spawn(Arc::clone(&self.executor).step(step, self.news.clone()));
                 }
                 Command::StopTraffic => self.stop_traffic(),
+                Command::Act(action) => {
+                    // Recorded before anything is sent.
+                    let commands = self.happened(What::ActionStarted(action.clone()));
+                    self.tasks.spawn(Arc::clone(&self.executor).act(action, self.news.clone()));
+                    self.obey(commands);
+                }
+                Command::Say(text) => {
+                    let commands = self.happened(What::Notice(text));
+                    self.obey(commands);
+                }
                 Command::Finish => self.finished = true,
             }
         }

@@ -10,11 +10,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
+use crate::cluster::act::guard::{self, Place};
 use crate::cluster::connect::Connection;
 use crate::cluster::discover::{self, Entry};
 use crate::cluster::{ClusterError, act, chain, watch};
 use crate::domain::event::{StepEnded, What};
 use crate::domain::outcome::Outcome;
+use crate::domain::rollout::guard::{Action, ActionEnded};
 use crate::domain::scenario::{Entry as LaneEntry, Scenario, Step};
 use crate::domain::traffic::{Expect, LanePlan, Mode, PODS, RequestPlan, TrafficPlan};
 use crate::load;
@@ -177,6 +179,20 @@ impl Executor {
             Some(Step::Wait(_)) | None => return Ok(None),
         };
         act::patch_deployment(writer, ns, name, &patch).await.map(Some)
+    }
+
+    /// Carries out the guard's action, and leaves a Kubernetes Event about one that the API accepted.
+    pub(super) async fn act(self: Arc<Self>, action: Box<Action>, out: mpsc::Sender<What>) {
+        let (writer, target) = (&self.connection.writer, &self.scenario.target);
+        let place = Place { namespace: &target.namespace, deployment: &target.deployment, run: &self.run_id };
+        let ended = guard::carry_out(writer, self.clock, place, &action).await;
+        let accepted = matches!(ended, ActionEnded::Accepted { .. } | ActionEnded::Failed { paused: Some(_), .. });
+        if out.send(What::ActionEnded(Box::new(ended))).await.is_err() || !accepted {
+            return;
+        }
+        if let Err(error) = guard::tell(writer, self.clock, place, &action).await {
+            drop(out.send(What::Notice(format!("no Kubernetes Event could be left about the action: {error}"))).await);
+        }
     }
 
     async fn generation(&self) -> Result<i64, ClusterError> {

@@ -2,6 +2,7 @@
 
 mod client;
 mod conformance;
+mod guard;
 mod kubectl;
 
 use std::sync::Arc;

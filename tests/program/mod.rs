@@ -5,6 +5,7 @@
 mod bounds;
 mod ending;
 mod findings;
+mod guards;
 mod scenarios;
 mod simulation;
 mod starved;

@@ -16,6 +16,11 @@ impl Course {
             let message = "the Deployment was deleted or replaced while it was being measured";
             return self.decide(VerdictKind::Superseded, vec![Reason::new("target", message)]);
         }
+        // While a step is carried out, its own template is newer than what the run knows of.
+        if let Some(by) = self.rollout.superseded().filter(|_| !self.step_runs) {
+            let message = format!("somebody else changed the template while it was being measured: revision {by} is wanted now");
+            return self.decide(VerdictKind::Superseded, vec![Reason::new("target", message)]);
+        }
         match self.rollout.stuck(self.now) {
             Ok(stuck) => {
                 self.decide(VerdictKind::Breach, vec![Reason::new("stuck", stuck.sentence())]);

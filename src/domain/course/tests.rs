@@ -1,3 +1,5 @@
+mod guarding;
+
 use super::*;
 use crate::domain::fixtures::{head, lane};
 use crate::domain::rollout::state::{ContainerNow, PodState};

@@ -63,7 +63,13 @@ pub struct Rollout {
     gone: VecDeque<PodLife>,
     endpoints: BTreeMap<Name, EndpointsState>,
     before: Option<Name>,
+    /// The revision before the change was complete when the change began.
+    before_complete: bool,
     wanted: Option<i64>,
+    /// What the change brought, by the generation that it was accepted as.
+    ours: Option<(i64, Name)>,
+    /// The new revision of the run, once it must not follow the Deployment any more.
+    fixed: Option<Name>,
     replicas: Vec<(At, u32)>,
 }
 
@@ -75,6 +81,7 @@ impl Rollout {
         }
         self.lost |= self.deployment.as_ref().is_some_and(|d| d.uid != state.uid);
         self.deployment = Some(state.clone());
+        self.note_ours();
     }
 
     /// The Deployment is gone.
@@ -90,6 +97,18 @@ impl Rollout {
             self.set_trouble.remove(&state.uid);
         }
         self.sets.insert(state.uid.clone(), state.clone());
+        self.note_ours();
+    }
+
+    /// Remembers the first revision that the controller made of what was asked for.
+    fn note_ours(&mut self) {
+        let (Some(wanted), Some(d)) = (self.wanted, &self.deployment) else { return };
+        if d.observed >= wanted
+            && self.ours.as_ref().is_none_or(|(generation, _)| *generation < wanted)
+            && let Some(current) = self.current()
+        {
+            self.ours = Some((wanted, current.hash.clone()));
+        }
     }
 
     /// A ReplicaSet is gone.
@@ -148,12 +167,27 @@ impl Rollout {
     pub fn begin(&mut self) {
         if self.before.is_none() {
             self.before = self.current().map(|s| s.hash.clone()).or_else(|| Some(Name::from("")));
+            self.before_complete = self.is_available();
         }
     }
 
     /// The change was accepted as this generation; status older than it says nothing.
     pub fn wanted(&mut self, generation: i64) {
         self.wanted = Some(self.wanted.map_or(generation, |w| w.max(generation)));
+        self.note_ours();
+    }
+
+    /// From now on the new revision is the one that it is now, whatever the Deployment is made to want: an undo changes no side.
+    pub(super) fn fix_sides(&mut self) {
+        self.fixed = self.new_revision().cloned();
+    }
+
+    /// Another template than the change's own is wanted, by status as new as the specification.
+    pub(super) fn superseded(&self) -> Option<&Name> {
+        let (generation, ours) = self.ours.as_ref()?;
+        let d = self.deployment.as_ref().filter(|d| d.observed >= d.generation && Some(*generation) == self.wanted)?;
+        let current = &self.current()?.hash;
+        (d.generation > *generation && current != ours).then_some(current)
     }
 
     /// How many replicas were asked for at a moment.
@@ -184,6 +218,9 @@ impl Rollout {
 
     /// The revision that the change brought, if it brought one.
     pub fn new_revision(&self) -> Option<&Name> {
+        if self.fixed.is_some() {
+            return self.fixed.as_ref();
+        }
         let current = &self.current()?.hash;
         (self.before.as_ref()? != current).then_some(current)
     }
@@ -197,7 +234,7 @@ impl Rollout {
 
     /// What pods of a revision are like.
     pub fn template(&self, revision: &str) -> Option<&TemplateState> {
-        self.sets.values().find(|s| &*s.hash == revision).map(|s| &s.template)
+        self.set(revision).map(|s| &s.template)
     }
 
     /// Pods that exist, in order of appearance.
@@ -263,7 +300,7 @@ impl Rollout {
     /// How many pods of the wanted and of other revisions exist and are not terminating, and how many are terminating.
     pub fn head_count(&self) -> HeadCount {
         let mut count = HeadCount::default();
-        let new = self.current().map(|s| &s.hash);
+        let new = self.fixed.as_ref().or_else(|| self.current().map(|s| &s.hash));
         for pod in self.pods.values() {
             if !pod.is_active() {
                 count.terminating += 1;
@@ -276,6 +313,26 @@ impl Rollout {
             }
         }
         count
+    }
+
+    /// The ReplicaSet of a revision.
+    pub fn set(&self, revision: &str) -> Option<&ReplicaSetState> {
+        self.sets.values().find(|s| &*s.hash == revision)
+    }
+
+    /// Pods of a revision that are ready and not on their way out.
+    pub fn ready_pods(&self, revision: &str) -> usize {
+        self.pods.values().filter(|p| &*p.state.revision == revision && p.is_active() && p.state.ready).count()
+    }
+
+    /// Pods of a revision that the Services send requests to; all that are ready when no EndpointSlice is known.
+    pub fn serving_pods(&self, revision: &str) -> usize {
+        if self.endpoints.is_empty() {
+            return self.ready_pods(revision);
+        }
+        let of = |pod: &Name| self.pod_named(pod).is_some_and(|p| &*p.state.revision == revision);
+        let ready = self.endpoints.values().flat_map(|s| &s.endpoints).filter(|e| e.ready);
+        ready.filter_map(|e| e.pod.as_ref()).filter(|pod| of(pod)).count()
     }
 
     /// Why the rollout will not complete by itself, if that can be said by `now`; or else when to ask again.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::guard::Record;
 use crate::domain::time::{At, as_micros};
 use crate::domain::traffic::Name;
 
@@ -38,6 +39,21 @@ pub struct DeploymentState {
     pub status: DeploymentCounts,
     /// `status.conditions`, by type.
     pub conditions: Vec<Condition>,
+    /// What a verifier did to it, by its annotations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acted: Option<Record>,
+    /// Who wrote its `spec` last, controllers left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<Writer>,
+}
+
+/// An entry of `metadata.managedFields`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer {
+    /// `manager`
+    pub manager: Name,
+    /// `time`, as the API writes it.
+    pub time: Name,
 }
 
 /// `spec.strategy` with percentages resolved against `spec.replicas`.

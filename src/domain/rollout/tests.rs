@@ -23,6 +23,8 @@ pub(crate) fn deployment(generation: i64, observed: i64, revision: u64, replicas
         min_ready: Duration::ZERO,
         status: DeploymentCounts { replicas: total, updated, ready, available },
         conditions: Vec::new(),
+        acted: None,
+        writer: None,
     }
 }
 

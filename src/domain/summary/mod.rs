@@ -1,6 +1,7 @@
 //! The summary of a run: every figure that any report shows, derived here and nowhere else. Published as JSON; [`Schema`] names its
 //! version.
 
+mod action;
 mod failures;
 mod objectives;
 mod propagation;
@@ -14,6 +15,7 @@ mod validity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use action::{Action, ActionOutcome};
 pub use failures::{Connection, Example, Failures, Group};
 pub use objectives::{Budget, Expected, Interval, Objective, ObjectiveState};
 pub use propagation::{Departure, Propagation};
@@ -53,6 +55,9 @@ pub struct Summary {
     /// What the scenario says the run must end in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
+    /// What the guard did about a breach, or why it did nothing; nothing without a guard or a breach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// Which run this was.
     pub run: Run,
     /// What was promised, and what came of it.
@@ -155,6 +160,7 @@ impl Summary {
             as_expected: expected.as_ref().filter(|_| decision.verdict.is_some()).map(|e| e.missing.is_empty()),
             verdict: decision,
             rejudged: None,
+            action: Action::of(course),
             expected,
             run: Run::of(course),
             objectives: Objective::all(course),

@@ -1,6 +1,7 @@
 //! A run as one HTML file: no script, nothing from elsewhere, the same bytes for the same summary. The verdict first, then what it stands on,
 //! then why, then when, then everything else.
 
+mod action;
 mod chart;
 mod happened;
 mod head;
@@ -32,6 +33,7 @@ pub fn document(summary: &Summary) -> String {
 
 fn body(summary: &Summary) -> Element {
     let sections = [
+        action::action(summary),
         head::objectives(summary),
         why::findings(summary),
         chart::timeline(summary),

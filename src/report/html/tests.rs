@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::domain::findings::{Finding, Prescription};
-use crate::domain::fixtures::{breach, crash_loop, crowd, fold, healthy, nearly_breached, sick_before};
+use crate::domain::fixtures::{breach, crash_loop, crowd, fold, healthy, nearly_breached, paused, sick_before};
 use crate::domain::rollout::Phase;
 use crate::report::golden;
 
@@ -60,7 +60,7 @@ fn parse(page: &str) -> Vec<Tag> {
 }
 
 fn summaries() -> Vec<Summary> {
-    let runs = [healthy(), breach(), crash_loop(), sick_before(), nearly_breached(), healthy()[..1].to_vec()];
+    let runs = [healthy(), breach(), crash_loop(), sick_before(), nearly_breached(), paused(), healthy()[..1].to_vec()];
     let mut all: Vec<Summary> = runs.iter().map(|events| Summary::of(&fold(events))).collect();
     let findings = (0..10).map(finding).collect();
     all.push(Summary { findings, ..Summary::of(&fold(&breach())) });
@@ -201,4 +201,13 @@ fn ten_minutes_of_fifty_pods_are_less_than_two_megabytes_and_the_same_each_time(
     assert_eq!(parse(&page).iter().filter(|t| t.get("class").is_some_and(|c| c.starts_with("pod "))).count(), 100 + 10);
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     assert!(page == document(&Summary::of(&course)));
+}
+
+#[test]
+fn what_the_guard_did_stands_on_the_page_with_its_times() {
+    let page = document(&Summary::of(&fold(&paused())));
+    for words in ["What the guard `pause` did", "effective", "64 ms after that", "200 ms after that"] {
+        assert!(page.contains(words), "no {words:?}");
+    }
+    assert!(!document(&Summary::of(&fold(&breach()))).contains("What the guard"));
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::event::{Event, What};
-use crate::domain::fixtures::{breach, crash_loop, fold, healthy, nearly_breached, sick_before};
+use crate::domain::fixtures::{breach, crash_loop, fold, healthy, nearly_breached, paused, sick_before};
 use crate::domain::time::At;
 use crate::report::golden;
 
@@ -25,6 +25,12 @@ fn a_breach_begins_with_its_reason_and_says_what_failed_when_and_where() {
     golden::check("breach.txt", &text);
     assert!(text.lines().count() <= 70, "{} lines", text.lines().count());
     assert!(text.lines().all(|l| l.chars().count() <= 120), "no line is wider than 120 columns");
+}
+
+#[test]
+fn what_the_guard_did_stands_below_the_verdict() {
+    let text = summary(&Summary::of(&fold(&paused())), ASCII, &[]);
+    golden::check("paused.txt", &text.lines().take_while(|l| !l.is_empty()).fold(String::new(), |all, line| all + line + "\n"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::title;
 use crate::domain::display::{count, moment, span};
 use crate::domain::recording::Rejudged;
-use crate::domain::summary::{Objective, ObjectiveState, Summary};
+use crate::domain::summary::{Action, Objective, ObjectiveState, Seconds, Summary};
 use crate::domain::verdict::VerdictKind;
 use crate::report::line::{Line, Paint};
 use crate::report::look::Look;
@@ -23,6 +23,8 @@ pub(super) fn head(s: &Summary) -> Vec<Line> {
     lines.extend(s.rejudged.as_ref().map(rejudged));
     lines.extend(reasons.iter().skip(1).map(|r| Line::plain(format!("and {}", r.message))));
     lines.extend(decided(s));
+    lines.extend(s.action.as_ref().map(words::action));
+    lines.extend(s.action.as_ref().and_then(action_times));
     lines.push(place(s));
     lines.extend(expectation(s));
     lines
@@ -44,6 +46,19 @@ fn decided(s: &Summary) -> Option<Line> {
     let after = s.rollout.changed_s.filter(|changed| at >= *changed);
     let after = after.map(|changed| format!(", {} after the change began", span(at.0.since(changed.0)))).unwrap_or_default();
     Some(Line::plain(format!("Decided at {}{after}", moment(at.0))))
+}
+
+/// How long each part of the guard's action took.
+fn action_times(action: &Action) -> Option<Line> {
+    let accepted = action.accepted_s?;
+    let after = |what: &str, at: Option<Seconds>, from: Seconds| at.map(|at| format!("{what} after {}", span(at.0.since(from.0))));
+    let parts = [
+        after("patch accepted", Some(accepted), action.decided_s),
+        after("new ReplicaSet at 0", action.scaled_s, action.decided_s),
+        after("effective", action.effective_s, action.decided_s),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    Some(Line::default().plus(Paint::Faint, format!("  decided at {}; {}", moment(action.decided_s.0), parts.join(", "))))
 }
 
 fn place(s: &Summary) -> Line {

@@ -9,9 +9,10 @@ use proptest::sample::select;
 
 use crate::domain::event::{Event, FORMAT, RunStarted, StepEnded, WatchState, What};
 use crate::domain::outcome::{Counts, Outcome};
+use crate::domain::rollout::guard::{Action, ActionEnded, Record, Refusal, Revision, Verb};
 use crate::domain::rollout::state::{
     Condition, ContainerNow, ContainerState, DeploymentCounts, DeploymentState, Endpoint, EndpointsState, Exit, KubeEvent,
-    PodPhase, PodState, PreStop, ProbeState, ReplicaSetState, Strategy as RolloutStrategy, TemplateState,
+    PodPhase, PodState, PreStop, ProbeState, ReplicaSetState, Strategy as RolloutStrategy, TemplateState, Writer,
 };
 use crate::domain::scenario::{self, Scenario};
 use crate::domain::secret::{REDACTED, Secret};
@@ -65,6 +66,8 @@ fn what() -> BoxedStrategy<What> {
         select(vec![WatchState::Lost, WatchState::Restored]).prop_map(What::Watch).boxed(),
         text().prop_map(What::Notice).boxed(),
         Just(What::Tick).boxed(),
+        action().prop_map(|a| What::ActionStarted(Box::new(a))).boxed(),
+        action_ended().prop_map(|e| What::ActionEnded(Box::new(e))).boxed(),
         any::<i32>().prop_map(What::Interrupted).boxed(),
         verdict().prop_map(What::Decided).boxed(),
         Just(What::RunEnded).boxed(),
@@ -82,7 +85,8 @@ const KINDS: usize = {
             What::TrafficStopped | What::Deployment(_) | What::DeploymentGone | What::ReplicaSet(_) => 15,
             What::ReplicaSetGone(_) | What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) => 19,
             What::EndpointSliceGone(_) | What::Kube(_) | What::Watch(_) | What::Notice(_) | What::Tick => 24,
-            What::Interrupted(_) | What::Decided(_) | What::RunEnded => 27,
+            What::ActionStarted(_) | What::ActionEnded(_) => 26,
+            What::Interrupted(_) | What::Decided(_) | What::RunEnded => 29,
         }
     }
     last(&What::RunEnded)
@@ -94,6 +98,54 @@ fn text() -> impl Strategy<Value = String> {
 
 fn name() -> impl Strategy<Value = Name> {
     text().prop_map(Name::from)
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    (verb(), name(), name(), name(), name(), text()).prop_map(|(verb, run, at, uid, revision, reason)| Record {
+        verb,
+        run,
+        at,
+        uid,
+        revision,
+        reason,
+    })
+}
+
+fn verb() -> impl Strategy<Value = Verb> {
+    select(vec![Verb::Pause, Verb::Hold, Verb::Undo])
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let revision = || (name(), name(), name()).prop_map(|(hash, set, uid)| Revision { hash, set, uid });
+    (verb(), name(), revision(), maybe(revision()), text(), maybe(verb()), maybe(record())).prop_map(
+        |(verb, uid, revision, back_to, because, instead_of, finishes)| Action {
+            verb,
+            uid,
+            revision,
+            back_to,
+            because,
+            instead_of,
+            finishes,
+        },
+    )
+}
+
+fn action_ended() -> impl Strategy<Value = ActionEnded> {
+    let refusal = prop_oneof![
+        maybe(name()).prop_map(Refusal::Superseded),
+        record().prop_map(Refusal::Already),
+        select(vec![Refusal::Gone, Refusal::NotSeen, Refusal::PausedByOther, Refusal::Complete, Refusal::NothingToHold]),
+    ];
+    prop_oneof![
+        (any::<i64>(), at(), maybe(at()), any::<bool>()).prop_map(|(generation, at, scaled, read_back)| ActionEnded::Accepted {
+            generation,
+            at,
+            scaled,
+            read_back
+        }),
+        refusal.prop_map(ActionEnded::LeftAlone),
+        (text(), maybe(at())).prop_map(|(why, paused)| ActionEnded::Failed { why, paused }),
+    ]
 }
 
 fn at() -> impl Strategy<Value = At> {
@@ -332,8 +384,11 @@ fn deployment() -> impl Strategy<Value = DeploymentState> {
         available,
     });
     let numbers = (any::<i64>(), any::<i64>(), any::<u32>(), any::<bool>());
-    ((name(), name(), name()), numbers, maybe(name()), strategy, (span(), span()), counts, vec(condition(), 0..3)).prop_map(
-        |((uid, name, namespace), (generation, observed, replicas, paused), revision, strategy, spans, status, conditions)| {
+    let writer = (name(), name()).prop_map(|(manager, time)| Writer { manager, time });
+    let lists = (vec(condition(), 0..3), maybe(record()), maybe(writer));
+    ((name(), name(), name()), numbers, maybe(name()), strategy, (span(), span()), counts, lists).prop_map(
+        |((uid, name, namespace), (generation, observed, replicas, paused), revision, strategy, spans, status, lists)| {
+            let (conditions, acted, writer) = lists;
             DeploymentState {
                 uid,
                 name,
@@ -348,6 +403,8 @@ fn deployment() -> impl Strategy<Value = DeploymentState> {
                 min_ready: spans.1,
                 status,
                 conditions,
+                acted,
+                writer,
             }
         },
     )
