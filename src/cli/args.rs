@@ -22,6 +22,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Carry out a scenario: deploy, send traffic, make the change, judge.
     Run(RunArgs),
+    /// Follow a rollout that somebody else makes to its verdict: for CI, after a deploy.
+    Gate(GateArgs),
     /// Start a small Kubernetes in the foreground and print its kubeconfig and ingress URL.
     Sandbox(SandboxArgs),
     /// Report and judge a recorded run again, without a cluster and without a request.
@@ -55,7 +57,7 @@ pub(super) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum SchemaKind {
-    /// Of `run -o json` and `replay -o json`.
+    /// Of `run -o json`, `gate -o json` and `replay -o json`.
     Summary,
     /// Of `load -o json`.
     Load,
@@ -75,7 +77,7 @@ pub(super) struct RunArgs {
     pub(super) list: bool,
     #[command(flatten)]
     pub(super) cluster: ClusterArgs,
-    /// Namespace of the target, instead of the scenario's
+    /// Namespace of the target, instead of the scenario's; with --target it is the context's own when it is left out
     #[arg(short, long, value_name = "NS")]
     pub(super) namespace: Option<String>,
     /// Send the traffic to this URL instead of the Ingress in front of the target
@@ -84,27 +86,92 @@ pub(super) struct RunArgs {
     /// Override a field of the scenario: traffic.lanes.fresh.rate=50
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
+    /// Run this command for an image in the sandbox: todo/backend=./run.sh
+    #[arg(long, value_name = "IMAGE=COMMAND")]
+    pub(super) image: Vec<String>,
+    /// Make the scenario's change to this Deployment, which is there already: nothing of the scenario is deployed, and nothing else is touched
+    #[arg(long, value_name = "deploy/NAME", value_parser = deployment)]
+    pub(super) target: Option<String>,
+    /// Give the Deployment back the spec that it had, at the end
+    #[arg(long, requires = "target")]
+    pub(super) restore: bool,
+    /// Leave what the run has deployed on a real cluster, instead of removing it at the end
+    #[arg(long, conflicts_with = "target")]
+    pub(super) keep: bool,
+    /// Do not ask before changing a real cluster
+    #[arg(short, long)]
+    pub(super) yes: bool,
+}
+
+/// How a run is told of, and what it leaves.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ReportArgs {
     /// Record the run's events to this file
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
     /// What to print on standard output at the end
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(super) output: Format,
-    /// Write further reports: html=FILE, json=FILE
+    /// Write further reports: html=FILE, json=FILE, junit=FILE, md=FILE
     #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
     pub(super) out: Vec<String>,
     /// Seed of every random choice; drawn and printed when it is left out
     #[arg(long)]
     pub(super) seed: Option<u64>,
-    /// Run this command for an image in the sandbox: todo/backend=./run.sh
-    #[arg(long, value_name = "IMAGE=COMMAND")]
-    pub(super) image: Vec<String>,
-    /// Do not ask before changing a real cluster
-    #[arg(short, long)]
-    pub(super) yes: bool,
     /// Plain lines instead of a live screen
     #[arg(long)]
     pub(super) plain: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct GateArgs {
+    /// The Deployment
+    #[arg(value_name = "deploy/NAME", value_parser = deployment)]
+    pub(super) target: String,
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
+    /// Its namespace; the context's own when it is left out
+    #[arg(short, long, value_name = "NS")]
+    pub(super) namespace: Option<String>,
+    /// Send the traffic to this URL instead of the Ingress in front of the Deployment
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// Ask for this path through the Ingress; for the one that the Ingress leads to the Deployment when it is left out
+    #[arg(long, default_value = "/", hide_default_value = true, conflicts_with = "url")]
+    pub(super) path: String,
+    /// When no rollout is under way, wait for the next one instead of judging the version that was rolled out last
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// Inconclusive when it takes longer, the waiting included
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(super) timeout: Duration,
+    /// Inconclusive when the service was not healthy for so long before the rollout; with --wait
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(super) baseline: Duration,
+    /// Measure on for so long after the rollout is complete; longer if a PASS needs it
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(super) soak: Duration,
+    /// What must hold: "availability >= 99.9%", "p99 < 300ms"; may be given more than once [default: availability >= 99%]
+    #[arg(long, value_name = "OBJECTIVE")]
+    pub(super) then: Vec<Objective>,
+    /// Requests a second: half of them on fresh connections, half on kept ones
+    #[arg(long, value_name = "N", default_value_t = 100.0)]
+    pub(super) rate: f64,
+    /// What a breach does to the Deployment
+    #[arg(long, value_name = "GUARD", default_value = "none")]
+    pub(super) guard: String,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
+}
+
+/// `deploy/NAME`, as kubectl has it.
+fn deployment(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some(("deploy" | "deployment" | "deployments" | "deployment.apps" | "deployments.apps", name)) => Ok(name.to_owned()),
+        _ => Err("expected deploy/NAME".into()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -129,7 +196,7 @@ pub(super) struct ReplayArgs {
     /// What to print on standard output
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(super) output: Format,
-    /// Write further reports: json=FILE
+    /// Write further reports: html=FILE, json=FILE, junit=FILE, md=FILE
     #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
     pub(super) out: Vec<String>,
 }
@@ -307,7 +374,7 @@ pub(super) struct SimulateArgs {
 /// kubectl's own words for choosing a cluster.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ClusterArgs {
-    /// Kubeconfig file; without this and --context the embedded sandbox is used
+    /// Kubeconfig file; without this and --context it is the cluster that this runs in, or else, for `run`, the embedded sandbox
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig

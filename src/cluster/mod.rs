@@ -5,6 +5,8 @@ pub mod act;
 pub mod connect;
 mod convert;
 pub mod discover;
+mod kinds;
+pub mod put_back;
 mod time;
 pub mod watch;
 

@@ -2,6 +2,7 @@
 //! commands, and a replay folds the same events to the same end.
 
 mod ending;
+mod observing;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::breakdown::Breakdown;
-use super::event::{Event, RunStarted, StepEnded, WatchState, What};
+use super::event::{Event, PutBack, RunStarted, StepEnded, WatchState, What};
 use super::judge::early::{self, Lacking};
 use super::judge::hearing::Hearing;
 use super::outcome::Blame;
@@ -35,6 +36,8 @@ pub enum Stage {
     Preparing,
     /// Traffic before the change.
     Baseline,
+    /// Waiting for a rollout that somebody else makes.
+    Watching,
     /// The steps of the change.
     Changing,
     /// Waiting for the rollout's completion.
@@ -45,6 +48,8 @@ pub enum Stage {
     Aftermath,
     /// No more slots; waiting for the outcomes of those in flight.
     Draining,
+    /// What the run changed is put back.
+    PuttingBack,
     /// Over.
     Done,
 }
@@ -60,6 +65,8 @@ pub enum Command {
     RunStep(usize),
     /// Send no more; answers with `TrafficStopped` when all outcomes are in.
     StopTraffic,
+    /// Put back what the run changed; answers with `PutBack`.
+    PutBack,
     /// End the run.
     Finish,
 }
@@ -96,6 +103,8 @@ pub struct Course {
     watch_lost: Option<At>,
     signal: Option<i32>,
     stuck: Option<Stuck>,
+    watching: observing::Watching,
+    put_back: Option<PutBack>,
     verdict: Option<Verdict>,
     wake: Option<At>,
 }
@@ -131,6 +140,8 @@ impl Course {
             watch_lost: None,
             signal: None,
             stuck: None,
+            watching: observing::Watching::default(),
+            put_back: None,
             verdict: None,
             wake: None,
         };
@@ -171,7 +182,7 @@ impl Course {
             What::TargetUnready(why) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", why.clone())]),
             What::TrafficStarted => {
                 self.traffic_began = Some(at);
-                self.enter(Stage::Baseline);
+                self.enter(if self.head.scenario.observe.is_some() { Stage::Watching } else { Stage::Baseline });
             }
             What::TrafficStopped => self.traffic_ended = true,
             What::StepStarted(step) => {
@@ -202,6 +213,7 @@ impl Course {
                     self.failures_unlisted += 1;
                 }
             }
+            What::Listed => self.watching.listed = true,
             What::Deployment(state) => self.rollout.deployment(state, at),
             What::DeploymentGone => self.rollout.deployment_gone(),
             What::ReplicaSet(state) => self.rollout.replica_set(state, at),
@@ -216,6 +228,20 @@ impl Course {
                     WatchState::Lost => self.watch_lost.or(Some(at)),
                     WatchState::Restored => None,
                 }
+            }
+            What::PutBack(put_back) => {
+                self.put_back = Some(put_back.clone());
+                if self.stage == Stage::PuttingBack {
+                    self.enter(Stage::Done);
+                    commands.push(Command::Finish);
+                }
+            }
+            What::Interrupted(_) if self.stage == Stage::PuttingBack => {
+                // Asked for twice: what is left of it stays as it is.
+                let left = vec!["a signal ended it before it was done".to_owned()];
+                self.put_back = Some(PutBack { left, ..PutBack::default() });
+                self.enter(Stage::Done);
+                commands.push(Command::Finish);
             }
             What::Notice(text) => keep(&mut self.notices, (at, text.clone())),
             What::Interrupted(signal) => {
@@ -286,6 +312,7 @@ impl Course {
             match self.stage {
                 Stage::Preparing => self.while_preparing(),
                 Stage::Baseline => self.while_baseline(),
+                Stage::Watching => self.while_watching(),
                 Stage::Changing => self.while_changing(commands),
                 Stage::RollingOut => self.while_rolling_out(),
                 Stage::Soaking => self.while_soaking(),
@@ -297,16 +324,17 @@ impl Course {
                 Stage::Draining => {
                     if self.traffic_ended {
                         self.conclude();
-                        self.enter(Stage::Done);
+                        self.close();
                     }
                 }
-                Stage::Done => {}
+                Stage::PuttingBack | Stage::Done => {}
             }
             if self.stage == before {
                 return;
             }
             match self.stage {
                 Stage::Draining => commands.push(Command::StopTraffic),
+                Stage::PuttingBack => commands.push(Command::PutBack),
                 Stage::Done => commands.push(Command::Finish),
                 _ => {}
             }
@@ -314,13 +342,21 @@ impl Course {
     }
 
     fn while_preparing(&mut self) {
+        if self.head.scenario.observe.is_some() {
+            self.foresee();
+        } else {
+            self.look_for_broken_target();
+        }
+        if self.verdict.is_some() || self.is_overdue() {
+            if self.traffic.is_some() { self.drain() } else { self.close() }
+        }
+    }
+
+    fn look_for_broken_target(&mut self) {
         match self.rollout.stuck(self.now) {
             Ok(stuck) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", stuck.sentence())]),
             Err(Some(at)) => self.wake_at(at),
             Err(None) => {}
-        }
-        if self.verdict.is_some() || self.is_overdue() {
-            self.enter(if self.traffic.is_some() { Stage::Draining } else { Stage::Done });
         }
     }
 
@@ -357,11 +393,7 @@ impl Course {
                 }
             }
             _ => {
-                if self.changed.is_none() {
-                    self.changed = Some(self.now);
-                    self.tally.measure_from(self.now);
-                    self.hearing.iter_mut().for_each(Hearing::begin);
-                }
+                self.begin_measuring();
                 self.step_runs = true;
                 commands.push(Command::RunStep(self.next_step));
             }
@@ -370,6 +402,15 @@ impl Course {
         self.wait_since = self.now;
         if !self.step_runs {
             self.while_changing(commands);
+        }
+    }
+
+    /// What comes from now on is what the objectives are about.
+    fn begin_measuring(&mut self) {
+        if self.changed.is_none() {
+            self.changed = Some(self.now);
+            self.tally.measure_from(self.now);
+            self.hearing.iter_mut().for_each(Hearing::begin);
         }
     }
 
@@ -392,6 +433,11 @@ impl Course {
         lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate)
     }
 
+    /// Nothing more is measured.
+    fn close(&mut self) {
+        self.enter(if self.head.put_back { Stage::PuttingBack } else { Stage::Done });
+    }
+
     fn drain(&mut self) {
         self.enter(Stage::Draining);
     }
@@ -412,7 +458,8 @@ impl Course {
         let deadline = self.head.scenario.deadline;
         let overdue = self.lasted(At::ZERO, deadline);
         if overdue {
-            let message = format!("the run was not over after {}", humantime::format_duration(deadline));
+            let waiting = self.waiting_for().map(|what| format!(": {what}")).unwrap_or_default();
+            let message = format!("the run was not over after {}{waiting}", humantime::format_duration(deadline));
             self.decide(VerdictKind::Inconclusive, vec![Reason::new("deadline", message)]);
         }
         overdue

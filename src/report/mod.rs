@@ -1,13 +1,16 @@
 //! What people see of a run while it goes on and at its end, and what programs read of it.
 
 pub mod compare;
+pub mod github;
 #[cfg(test)]
 mod golden;
 pub mod html;
 pub mod json;
+pub mod junit;
 mod line;
 mod live;
 pub mod look;
+pub mod markdown;
 mod plain;
 mod table;
 pub mod text;

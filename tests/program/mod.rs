@@ -5,9 +5,11 @@
 mod bounds;
 mod ending;
 mod findings;
+mod gate;
 mod scenarios;
 mod simulation;
 mod starved;
+mod target;
 mod wrong;
 
 use std::fs::File;

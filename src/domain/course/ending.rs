@@ -16,14 +16,11 @@ impl Course {
             let message = "the Deployment was deleted or replaced while it was being measured";
             return self.decide(VerdictKind::Superseded, vec![Reason::new("target", message)]);
         }
-        match self.rollout.stuck(self.now) {
-            Ok(stuck) => {
-                self.decide(VerdictKind::Breach, vec![Reason::new("stuck", stuck.sentence())]);
-                self.stuck = Some(stuck);
-            }
-            Err(Some(at)) => self.wake_at(at),
-            Err(None) => {}
+        if self.is_superseded() {
+            let message = "the Deployment was given another template while this one was being measured";
+            return self.decide(VerdictKind::Superseded, vec![Reason::new("template", message)]);
         }
+        self.look_for_stuck();
         let standings = self.standings();
         if judge::first_missed(&standings).is_some() {
             let missed = standings.into_iter().filter_map(|s| match s.state {
@@ -35,6 +32,18 @@ impl Course {
         let early = self.early_reasons();
         if !early.is_empty() {
             self.decide(VerdictKind::Breach, early);
+        }
+    }
+
+    /// Looks for what keeps the rollout from completing.
+    pub(super) fn look_for_stuck(&mut self) {
+        match self.rollout.stuck(self.now) {
+            Ok(stuck) => {
+                self.decide(VerdictKind::Breach, vec![Reason::new("stuck", stuck.sentence())]);
+                self.stuck = Some(stuck);
+            }
+            Err(Some(at)) => self.wake_at(at),
+            Err(None) => {}
         }
     }
 

@@ -1,6 +1,8 @@
+mod observing;
+
 use super::*;
 use crate::domain::fixtures::{head, lane};
-use crate::domain::rollout::state::{ContainerNow, PodState};
+use crate::domain::rollout::state::{ContainerNow, DeploymentState, PodState, ReplicaSetState};
 use crate::domain::rollout::tests::{container, deployment, name, pod, set};
 use crate::domain::scenario;
 use crate::domain::slice::SLICE_MICROS;

@@ -39,6 +39,9 @@ pub struct Scenario {
     /// The change, step by step.
     #[serde(default)]
     pub when: Vec<Step>,
+    /// Nothing is changed: a rollout that somebody else makes is watched instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<Observe>,
     /// What must hold from the first step to the end.
     pub then: Vec<Objective>,
     /// The planned length of rollout and soak: an error budget is at least that of the traffic planned for it.
@@ -76,6 +79,16 @@ impl Scenario {
         limits.dedup();
         limits
     }
+}
+
+/// Which rollout is watched: the one that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observe {
+    /// When none is under way, waits for the next one, and `given.healthy_for` is demanded of the time before it. Otherwise the one that
+    /// ended last is judged by what its version does now.
+    #[serde(default)]
+    pub wait: bool,
 }
 
 /// The Deployment under watch.

@@ -90,7 +90,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// A value as the lines of a manifest; what a patch takes away (`null`) is left out where it stands beside what it puts there.
-fn yaml(key: &str, value: &Value, depth: usize, lines: &mut Vec<String>) {
+pub(in crate::report) fn yaml(key: &str, value: &Value, depth: usize, lines: &mut Vec<String>) {
     let indent = "  ".repeat(depth);
     match value {
         Value::Object(map) => {

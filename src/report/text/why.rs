@@ -23,6 +23,7 @@ pub(super) fn head(s: &Summary) -> Vec<Line> {
     lines.extend(s.rejudged.as_ref().map(rejudged));
     lines.extend(reasons.iter().skip(1).map(|r| Line::plain(format!("and {}", r.message))));
     lines.extend(decided(s));
+    lines.extend(s.next.as_ref().map(|command| Line::default().plus(Paint::Strong, "Next").text(format!(": {command}"))));
     lines.push(place(s));
     lines.extend(expectation(s));
     lines
