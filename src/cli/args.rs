@@ -30,6 +30,12 @@ pub(super) enum Command {
     Replay(ReplayArgs),
     /// Tell what differs between two runs, and what can be told from chance.
     Compare(CompareArgs),
+    /// Show a Deployment's revisions and pods live, with each one's share of the traffic and of the failures, until Ctrl-C.
+    Watch(WatchArgs),
+    /// Write a scenario for a Deployment that is there, to begin with.
+    Init(InitArgs),
+    /// Tell what can be foreseen of a rollout from its manifests, before any traffic; ends with 1 when an error is among it.
+    Lint(LintArgs),
     /// Send traffic to a URL and measure: the bare driver.
     Load(LoadArgs),
     /// Send a single request and tell all that was seen of it.
@@ -59,6 +65,8 @@ pub(super) enum Command {
 pub(super) enum SchemaKind {
     /// Of `run -o json`, `gate -o json` and `replay -o json`.
     Summary,
+    /// Of `lint -o json`.
+    Lint,
     /// Of `load -o json`.
     Load,
     /// Of `compare -o json`.
@@ -164,6 +172,62 @@ pub(super) struct GateArgs {
     pub(super) guard: String,
     #[command(flatten)]
     pub(super) report: ReportArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct WatchArgs {
+    /// The Deployment
+    #[arg(value_name = "deploy/NAME", value_parser = deployment)]
+    pub(super) target: String,
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
+    /// Its namespace; the context's own when it is left out
+    #[arg(short, long, value_name = "NS")]
+    pub(super) namespace: Option<String>,
+    /// Send the traffic to this URL instead of the Ingress in front of the Deployment
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// Ask for this path through the Ingress; for the one that the Ingress leads to the Deployment when it is left out
+    #[arg(long, default_value = "/", hide_default_value = true, conflicts_with = "url")]
+    pub(super) path: String,
+    /// Requests a second: half of them on fresh connections, half on kept ones
+    #[arg(long, value_name = "N", default_value_t = 20.0)]
+    pub(super) rate: f64,
+    /// End by itself after this
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
+    pub(super) duration: Duration,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct InitArgs {
+    /// The Deployment
+    #[arg(value_name = "deploy/NAME", value_parser = deployment)]
+    pub(super) target: String,
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
+    /// Its namespace; the context's own when it is left out
+    #[arg(short, long, value_name = "NS")]
+    pub(super) namespace: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct LintArgs {
+    /// A Deployment of the cluster, with what stands around it
+    #[arg(value_name = "deploy/NAME", value_parser = deployment, required_unless_present = "filename", conflicts_with = "filename")]
+    pub(super) target: Option<String>,
+    /// Manifest files or folders instead: Deployments with their Services, autoscalers and disruption budgets
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) filename: Vec<String>,
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
+    /// Its namespace; the context's own when it is left out
+    #[arg(short, long, value_name = "NS")]
+    pub(super) namespace: Option<String>,
+    /// What to print on standard output
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub(super) output: Format,
 }
 
 /// `deploy/NAME`, as kubectl has it.

@@ -11,6 +11,7 @@ use crate::cluster::connect::Choice;
 use crate::domain::course::Course;
 use crate::domain::summary::Summary;
 use crate::exit::Exit;
+pub(super) use crate::report::View;
 use crate::report::github;
 use crate::report::look::Look;
 use crate::report::text::File;
@@ -64,7 +65,7 @@ pub(super) fn recorder(report: &ReportArgs) -> Result<Option<Recorder>, Stop> {
 }
 
 /// One for people, on standard error; standard output belongs to programs.
-pub(super) fn reporters(args: &ReportArgs, outs: &Outs) -> Result<Vec<Box<dyn Reporter>>, Stop> {
+pub(super) fn reporters(args: &ReportArgs, outs: &Outs, view: View) -> Result<Vec<Box<dyn Reporter>>, Stop> {
     let failed = |e: io::Error| usage(format!("cannot write to standard error: {e}"));
     let stderr = io::stderr();
     let var = |name: &str| std::env::var(name).ok();
@@ -74,6 +75,7 @@ pub(super) fn reporters(args: &ReportArgs, outs: &Outs) -> Result<Vec<Box<dyn Re
         fd: stderr.as_fd().try_clone_to_owned().map_err(failed)?,
         look: Look { live: look.live && !args.plain, ..look },
         columns: var("COLUMNS").and_then(|c| c.parse().ok()),
+        view,
         files: recording.chain(outs.files()).collect(),
     });
     Ok(vec![reporter.map_err(failed)?])
@@ -98,7 +100,9 @@ pub(super) fn finish(args: &ReportArgs, outs: &Outs, course: &Course) -> Exit {
 /// Annotations, the step's summary and its outputs. What cannot be written is a warning: the verdict stands.
 fn tell_github(summary: &Summary) {
     // The runner reads them on either stream; standard output belongs to programs.
-    github::annotations(summary).iter().for_each(|line| say(line));
+    for line in github::annotations(summary) {
+        say(&line);
+    }
     for (variable, text) in [("GITHUB_STEP_SUMMARY", github::step_summary(summary)), ("GITHUB_OUTPUT", github::outputs(summary))] {
         let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else { continue };
         let file = std::fs::OpenOptions::new().append(true).create(true).open(&path);

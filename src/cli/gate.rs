@@ -5,13 +5,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::args::GateArgs;
-use super::conduct::{self, Stop, unreachable, usage};
+use super::conduct::{self, Stop, View, unreachable, usage};
 use super::output::complain;
 use super::outs::Outs;
 use super::{request, sandbox};
 use crate::cluster::chain;
 use crate::cluster::connect::{configure, connect};
-use crate::domain::scenario::{self, Scenario};
+use crate::domain::scenario::{self, Observe, Scenario};
 use crate::exit::Exit;
 use crate::run::{Options, PutBackWhat, dispatch};
 
@@ -21,19 +21,21 @@ const FOUND_WITHIN: u64 = 30;
 const WINDOW: u64 = 30;
 
 pub(super) fn main(args: &GateArgs) -> Exit {
-    let ended = sandbox::block_on(go(args)).unwrap_or_else(|error| Err(unreachable(error)));
+    let observe = Observe { wait: args.wait, endless: false };
+    let ended = sandbox::block_on(go(args, observe, View::Run)).unwrap_or_else(|error| Err(unreachable(error)));
     ended.unwrap_or_else(|Stop(message, exit)| complain(&message, exit))
 }
 
-async fn go(args: &GateArgs) -> Result<Exit, Stop> {
+/// Observes, shown in this way, and answers with the exit code.
+pub(super) async fn go(args: &GateArgs, observe: Observe, view: View) -> Result<Exit, Stop> {
     let outs = Outs::parse(&args.report.out).map_err(usage)?;
     let choice = conduct::choose(&args.cluster).ok_or_else(|| {
-        usage("no cluster was named, and this does not run in one: say --context or --kubeconfig (a gate never starts the sandbox by itself)")
+        usage("no cluster was named, and this does not run in one: say --context or --kubeconfig (the sandbox is never started by itself here)")
     })?;
     // A mistake in what was typed is told before any file is read.
     scenario(args, "default")?;
     let (config, name) = configure(&choice).await.map_err(|e| unreachable(chain(&e)))?;
-    let scenario = scenario(args, &config.default_namespace)?;
+    let scenario = Scenario { observe: Some(observe), ..scenario(args, &config.default_namespace)? };
     let request = request::prepared(&scenario.traffic, Path::new(".")).map_err(usage)?;
     let connection = connect(config, name).map_err(|e| unreachable(chain(&e)))?;
     let (seed, command) = conduct::seeded(&args.report)?;
@@ -47,7 +49,7 @@ async fn go(args: &GateArgs) -> Result<Exit, Stop> {
         seed,
         command,
         recorder: conduct::recorder(&args.report)?,
-        reporters: conduct::reporters(&args.report, &outs)?,
+        reporters: conduct::reporters(&args.report, &outs, view)?,
     };
     let course = dispatch(options).await.map_err(|e| unreachable(format!("could not watch for signals: {e}")))?;
     Ok(conduct::finish(&args.report, &outs, &course))

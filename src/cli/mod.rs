@@ -6,7 +6,9 @@ mod compare;
 mod conduct;
 mod explain;
 mod gate;
+mod init;
 mod library;
+mod lint;
 mod load;
 mod manifests;
 mod output;
@@ -18,6 +20,7 @@ mod request;
 mod run;
 mod sandbox;
 mod simulate;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -45,6 +48,9 @@ pub fn main() -> ExitCode {
         Command::Gate(args) => gate::main(&args),
         Command::Replay(args) => replay::main(&args),
         Command::Compare(args) => compare::main(&args),
+        Command::Watch(args) => watch::main(args),
+        Command::Init(args) => init::main(&args),
+        Command::Lint(args) => lint::main(&args),
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
@@ -73,6 +79,7 @@ fn typed() -> impl Iterator<Item = OsString> {
 fn schema(kind: SchemaKind) -> Exit {
     let schema = match kind {
         SchemaKind::Summary => crate::report::json::schema(),
+        SchemaKind::Lint => crate::report::lint::schema(),
         SchemaKind::Load => crate::load::bench::LoadReport::schema(),
         SchemaKind::Compare => crate::report::compare::schema(),
         SchemaKind::Simulation => crate::simulate::Simulation::schema(),

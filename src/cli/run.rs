@@ -140,7 +140,7 @@ async fn try_go(args: &RunArgs, mut plan: Plan) -> Result<Exit, Stop> {
         seed,
         command,
         recorder,
-        reporters: conduct::reporters(&args.report, &plan.outs)?,
+        reporters: conduct::reporters(&args.report, &plan.outs, conduct::View::Run)?,
     };
     let ended = dispatch(options).await;
     if let Some(sandbox) = sandbox
@@ -155,10 +155,9 @@ async fn try_go(args: &RunArgs, mut plan: Plan) -> Result<Exit, Stop> {
 /// What is put back at the end. A sandbox that ends with the run takes everything with it.
 const fn put_back(args: &RunArgs, sandbox: bool) -> PutBackWhat {
     match (sandbox, args.target.is_some()) {
-        (true, _) => PutBackWhat::Nothing,
         (false, true) if args.restore => PutBackWhat::Spec,
         (false, false) if !args.keep => PutBackWhat::Created,
-        (false, _) => PutBackWhat::Nothing,
+        (true | false, _) => PutBackWhat::Nothing,
     }
 }
 

@@ -35,16 +35,15 @@ impl Kinds {
         let (version, kind, name) = (text(&object["apiVersion"]), text(&object["kind"]), text(&object["metadata"]["name"]));
         let label = format!("{} {name}", kind.to_lowercase());
         let key = (version.clone(), kind.clone());
-        let (resource, capabilities) = match self.0.get(&key) {
-            Some(known) => known.clone(),
-            None => {
-                let types = TypeMeta { api_version: version, kind };
-                let gvk = GroupVersionKind::try_from(&types)
-                    .unwrap_or_else(|_| GroupVersionKind::gvk("", &types.api_version, &types.kind));
-                let found = oneshot::pinned_kind(client, &gvk).await.map_err(ClusterError::new(format!("{doing} {label}")))?;
-                self.0.insert(key, found.clone());
-                found
-            }
+        let (resource, capabilities) = if let Some(known) = self.0.get(&key) {
+            known.clone()
+        } else {
+            let types = TypeMeta { api_version: version, kind };
+            let gvk =
+                GroupVersionKind::try_from(&types).unwrap_or_else(|_| GroupVersionKind::gvk("", &types.api_version, &types.kind));
+            let found = oneshot::pinned_kind(client, &gvk).await.map_err(ClusterError::new(format!("{doing} {label}")))?;
+            self.0.insert(key, found.clone());
+            found
         };
         let api = match capabilities.scope {
             Scope::Cluster => Api::all_with(client.clone(), &resource),

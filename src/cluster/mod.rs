@@ -2,6 +2,7 @@
 //! decided elsewhere.
 
 pub mod act;
+pub mod around;
 pub mod connect;
 mod convert;
 pub mod discover;

@@ -40,7 +40,8 @@ pub fn outputs(s: &Summary) -> String {
         ("run-id", s.run.id.clone()),
     ];
     // A line break in a value would begin another output.
-    lines.iter().map(|(key, value)| format!("{key}={}\n", value.replace(['\r', '\n'], " "))).collect()
+    let line = |(key, value): (&str, String)| [key, "=", &value.replace(['\r', '\n'], " "), "\n"].concat();
+    lines.map(line).concat()
 }
 
 /// The step's summary, no longer than GitHub takes it.

@@ -190,11 +190,14 @@ mod tests {
     use crate::domain::fixtures::{breach, crash_loop, fold, healthy, nearly_breached, sick_before};
     use crate::report::golden;
 
+    /// A tag's name, its attributes, and the text after it.
+    type Tag = (String, Vec<(String, String)>, String);
+
     /// Reads a document strictly: tags are closed in order, attributes are quoted and there once, no text has a bare mark. Answers with all
     /// opening tags and the text after each.
-    fn parse(document: &str) -> Vec<(String, Vec<(String, String)>, String)> {
+    fn parse(document: &str) -> Vec<Tag> {
         let mut rest = document.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").unwrap();
-        let (mut tags, mut open): (Vec<(String, Vec<(String, String)>, String)>, Vec<String>) = (Vec::new(), Vec::new());
+        let (mut tags, mut open): (Vec<Tag>, Vec<String>) = (Vec::new(), Vec::new());
         while let Some(at) = rest.find('<') {
             let text = &rest[..at];
             assert!(

@@ -15,11 +15,11 @@ const EVIDENCE: usize = 4;
 
 /// The whole document.
 pub fn document(s: &Summary) -> String {
-    let parts = [head(s), objectives(s), traffic(s), findings(s), rollout(s), again(s)];
+    let parts = [Some(head(s)), objectives(s), traffic(s), findings(s), rollout(s), Some(again(s))];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
-fn head(s: &Summary) -> Option<String> {
+fn head(s: &Summary) -> String {
     let mut text = String::new();
     let first = s.verdict.reasons.first().map_or("the run is not over", |r| &r.message);
     let word = s.verdict.verdict.map_or("UNDECIDED".to_owned(), |v| v.label().to_uppercase());
@@ -45,7 +45,7 @@ fn head(s: &Summary) -> Option<String> {
     if let Some(command) = &s.next {
         line(&mut text, format_args!("\nNext: {}", code(command)));
     }
-    Some(text)
+    text
 }
 
 fn objectives(s: &Summary) -> Option<String> {
@@ -137,8 +137,8 @@ fn rollout(s: &Summary) -> Option<String> {
     Some(format!("### Rollout\n\n{before}{}, {complete}; images {}\n", code(&new.revision), images.join(", ")))
 }
 
-fn again(s: &Summary) -> Option<String> {
-    Some(format!("Run it again: {}\n", code(&s.run.command)))
+fn again(s: &Summary) -> String {
+    format!("Run it again: {}\n", code(&s.run.command))
 }
 
 fn line(text: &mut String, what: std::fmt::Arguments<'_>) {

@@ -76,6 +76,9 @@ impl Executor {
         let subject = discover::subject(&self.connection.reader, &target.namespace, &target.deployment).await.map_err(said)?;
         watches.spawn(watch::watch(self.connection.reader.clone(), subject.clone(), self.clock, out.clone()));
         let observing = self.scenario.observe.is_some();
+        if observing {
+            discover::readable(&self.connection.reader, &target.namespace).await.map_err(said)?;
+        }
         if !observing {
             "the Deployment is not complete".clone_into(doing);
             let api: Api<Deployment> = Api::namespaced(self.connection.reader.clone(), &target.namespace);

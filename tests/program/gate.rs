@@ -133,12 +133,10 @@ fn a_version_that_cannot_come_up_is_named_with_its_cause_and_the_next_command_wi
     cluster.roll("todo/backend:v2", &[("CRASH_AFTER", "500ms"), ("CRASH_CODE", "3")]);
     let ended = cluster.gate(&[]).end();
     says(&ended, 1, &["CrashLoopBackOff", "exited with code 3", "Next: kubectl logs -n todo backend-", " --previous", "V301"]);
-    println!("crash loop: {:?}", ended.took);
     assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
 
     cluster.roll("todo/backnd:v2", &[]);
     let ended = cluster.gate(&["-o", "json"]).end();
-    println!("bad image: {:?}", ended.took);
     assert!(ended.took < Duration::from_secs(10), "{:?}", ended.took);
     says(&ended, 1, &["Next: kubectl describe pod -n todo backend-", "V302"]);
     let summary = ended.summary();

@@ -6,10 +6,12 @@ mod bounds;
 mod ending;
 mod findings;
 mod gate;
+mod lint;
 mod scenarios;
 mod simulation;
 mod starved;
 mod target;
+mod watch;
 mod wrong;
 
 use std::fs::File;

@@ -26,12 +26,16 @@ pub(super) struct Watching {
 impl Course {
     /// Before there is any traffic: what cannot be judged at all, and what is lost already.
     pub(super) fn foresee(&mut self) {
-        if self.watching.listed && self.is_fit() && self.rollout.progress() == Progress::UnderWay {
+        if self.watching.listed && !self.is_endless() && self.is_fit() && self.rollout.progress() == Progress::UnderWay {
             self.look_for_stuck();
             if self.verdict.is_some() {
                 self.judge_from_here();
             }
         }
+    }
+
+    fn is_endless(&self) -> bool {
+        self.head.scenario.observe.is_some_and(|o| o.endless)
     }
 
     /// Can this Deployment be judged?
@@ -51,7 +55,7 @@ impl Course {
     }
 
     pub(super) fn while_watching(&mut self) {
-        if self.watching.listed {
+        if self.watching.listed && !self.is_endless() {
             self.watch();
         }
         if self.stage == Stage::Watching {
@@ -132,9 +136,10 @@ impl Course {
 
     /// What an observer still waits for.
     pub(super) fn waiting_for(&self) -> Option<&'static str> {
-        self.head.scenario.observe?;
+        self.head.scenario.observe.filter(|o| !o.endless)?;
         let paused = self.rollout.target().is_some_and(|d| d.paused);
         match self.stage {
+            Stage::Watching if !self.watching.listed => Some("not everything about the Deployment could be listed"),
             Stage::Watching if self.rollout.progress() == Progress::Unknown => Some("the Deployment's controller did not answer"),
             Stage::Watching => Some("no rollout began"),
             Stage::RollingOut if paused => Some("the Deployment was paused in the midst of its rollout"),

@@ -115,7 +115,8 @@ impl PodLife {
         })
     }
 
-    pub(super) fn is_active(&self) -> bool {
+    /// Neither told to end nor gone.
+    pub fn is_active(&self) -> bool {
         self.gone.is_none() && self.terminating.is_none()
     }
 }

@@ -1,6 +1,7 @@
 //! Where a Deployment stands that others change: what there is to see for who only watches.
 
 use super::Rollout;
+use super::state::DeploymentState;
 use crate::domain::traffic::Name;
 
 /// Where a Deployment stands.
@@ -14,7 +15,7 @@ pub enum Progress {
     Empty,
     /// Not all that is wanted is there.
     UnderWay,
-    /// Everything is there and available.
+    /// The latest rollout has ended well. That not everything is available, because a pod crashed or more are wanted, begins no other one.
     Complete,
 }
 
@@ -26,7 +27,7 @@ impl Rollout {
             Some(d) if d.paused => Progress::Paused,
             Some(d) if d.replicas == 0 => Progress::Empty,
             Some(d) if d.observed < d.generation || self.current().is_none() => Progress::Unknown,
-            Some(_) if self.is_available() => Progress::Complete,
+            Some(d) if self.is_available() || is_rolled_out(d) => Progress::Complete,
             Some(_) => Progress::UnderWay,
         }
     }
@@ -50,17 +51,25 @@ impl Rollout {
     }
 }
 
+/// The controller says so, and all pods are of the wanted revision.
+fn is_rolled_out(d: &DeploymentState) -> bool {
+    let said = d.conditions.iter().any(|c| &*c.kind == "Progressing" && c.reason == "NewReplicaSetAvailable");
+    said && d.status.updated == d.replicas && d.status.replicas == d.replicas
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rollout::state::{DeploymentState, ReplicaSetState};
+    use crate::domain::rollout::state::{Condition, ReplicaSetState};
     use crate::domain::rollout::tests::{deployment, name, set};
     use crate::domain::time::At;
 
     fn of(d: &DeploymentState, sets: &[ReplicaSetState]) -> Rollout {
         let mut r = Rollout::default();
         r.deployment(d, At::ZERO);
-        sets.iter().for_each(|s| r.replica_set(s, At::ZERO));
+        for set in sets {
+            r.replica_set(set, At::ZERO);
+        }
         r
     }
 
@@ -75,6 +84,19 @@ mod tests {
         assert_eq!(progress(&deployment(2, 2, 9, 2, [2, 2, 2, 2])), Progress::Unknown, "its ReplicaSet was not seen yet");
         assert_eq!(progress(&deployment(2, 2, 2, 2, [3, 1, 2, 2])), Progress::UnderWay);
         assert_eq!(progress(&deployment(2, 2, 2, 0, [0, 0, 0, 0])), Progress::Empty);
+        let reason = |reason: &str| Condition {
+            kind: name("Progressing"),
+            status: Some(true),
+            reason: reason.into(),
+            message: String::new(),
+        };
+        let one_lacks = |conditions| DeploymentState { conditions, ..deployment(2, 2, 2, 2, [2, 2, 1, 1]) };
+        assert_eq!(
+            progress(&one_lacks(vec![reason("NewReplicaSetAvailable")])),
+            Progress::Complete,
+            "a pod crashed after its rollout"
+        );
+        assert_eq!(progress(&one_lacks(vec![reason("ReplicaSetUpdated")])), Progress::UnderWay);
         assert_eq!(progress(&DeploymentState { paused: true, ..complete }), Progress::Paused);
     }
 

@@ -1,5 +1,6 @@
 //! A scenario: what to deploy, what traffic to send, what to change, and what must hold meanwhile. Read as given / when / then.
 
+mod draft;
 mod lane;
 mod overlay;
 mod parse;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use draft::draft;
 pub use lane::{Entry, Lane, LaneMode, Leg};
 pub use overlay::merge_by_name;
 pub use parse::{ScenarioError, parse, rejudge};
@@ -89,6 +91,9 @@ pub struct Observe {
     /// ended last is judged by what its version does now.
     #[serde(default)]
     pub wait: bool,
+    /// Nothing is judged, and it goes on until a signal or the deadline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub endless: bool,
 }
 
 /// The Deployment under watch.

@@ -74,7 +74,7 @@ fn texts(label: &str, text: &str, paint: Paint) -> Vec<Line> {
 }
 
 /// Breaks a text at spaces.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(in crate::report) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {

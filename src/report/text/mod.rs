@@ -4,7 +4,7 @@ mod causes;
 mod happened;
 mod why;
 
-pub(super) use causes::yaml;
+pub(super) use causes::{wrap, yaml};
 
 use super::line::{Line, Paint, rendered};
 use super::look::Look;
