@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod rollout;
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub(super) use self::rollout::{GateArgs, InitArgs, LintArgs, WatchArgs};
 use crate::domain::objective::Objective;
 use crate::domain::secret::Secret;
 use crate::domain::traffic::Stage;
@@ -131,103 +134,6 @@ pub(super) struct ReportArgs {
     /// Plain lines instead of a live screen
     #[arg(long)]
     pub(super) plain: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct GateArgs {
-    /// The Deployment
-    #[arg(value_name = "deploy/NAME", value_parser = deployment)]
-    pub(super) target: String,
-    #[command(flatten)]
-    pub(super) cluster: ClusterArgs,
-    /// Its namespace; the context's own when it is left out
-    #[arg(short, long, value_name = "NS")]
-    pub(super) namespace: Option<String>,
-    /// Send the traffic to this URL instead of the Ingress in front of the Deployment
-    #[arg(long)]
-    pub(super) url: Option<String>,
-    /// Ask for this path through the Ingress; for the one that the Ingress leads to the Deployment when it is left out
-    #[arg(long, default_value = "/", hide_default_value = true, conflicts_with = "url")]
-    pub(super) path: String,
-    /// When no rollout is under way, wait for the next one instead of judging the version that was rolled out last
-    #[arg(long)]
-    pub(super) wait: bool,
-    /// Inconclusive when it takes longer, the waiting included
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
-    pub(super) timeout: Duration,
-    /// Inconclusive when the service was not healthy for so long before the rollout; with --wait
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
-    pub(super) baseline: Duration,
-    /// Measure on for so long after the rollout is complete; longer if a PASS needs it
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
-    pub(super) soak: Duration,
-    /// What must hold: "availability >= 99.9%", "p99 < 300ms"; may be given more than once [default: availability >= 99%]
-    #[arg(long, value_name = "OBJECTIVE")]
-    pub(super) then: Vec<Objective>,
-    /// Requests a second: half of them on fresh connections, half on kept ones
-    #[arg(long, value_name = "N", default_value_t = 100.0)]
-    pub(super) rate: f64,
-    /// What a breach does to the Deployment
-    #[arg(long, value_name = "GUARD", default_value = "none")]
-    pub(super) guard: String,
-    #[command(flatten)]
-    pub(super) report: ReportArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct WatchArgs {
-    /// The Deployment
-    #[arg(value_name = "deploy/NAME", value_parser = deployment)]
-    pub(super) target: String,
-    #[command(flatten)]
-    pub(super) cluster: ClusterArgs,
-    /// Its namespace; the context's own when it is left out
-    #[arg(short, long, value_name = "NS")]
-    pub(super) namespace: Option<String>,
-    /// Send the traffic to this URL instead of the Ingress in front of the Deployment
-    #[arg(long)]
-    pub(super) url: Option<String>,
-    /// Ask for this path through the Ingress; for the one that the Ingress leads to the Deployment when it is left out
-    #[arg(long, default_value = "/", hide_default_value = true, conflicts_with = "url")]
-    pub(super) path: String,
-    /// Requests a second: half of them on fresh connections, half on kept ones
-    #[arg(long, value_name = "N", default_value_t = 20.0)]
-    pub(super) rate: f64,
-    /// End by itself after this
-    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = humantime::parse_duration)]
-    pub(super) duration: Duration,
-    #[command(flatten)]
-    pub(super) report: ReportArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct InitArgs {
-    /// The Deployment
-    #[arg(value_name = "deploy/NAME", value_parser = deployment)]
-    pub(super) target: String,
-    #[command(flatten)]
-    pub(super) cluster: ClusterArgs,
-    /// Its namespace; the context's own when it is left out
-    #[arg(short, long, value_name = "NS")]
-    pub(super) namespace: Option<String>,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(super) struct LintArgs {
-    /// A Deployment of the cluster, with what stands around it
-    #[arg(value_name = "deploy/NAME", value_parser = deployment, required_unless_present = "filename", conflicts_with = "filename")]
-    pub(super) target: Option<String>,
-    /// Manifest files or folders instead: Deployments with their Services, autoscalers and disruption budgets
-    #[arg(short, long, value_name = "FILE")]
-    pub(super) filename: Vec<String>,
-    #[command(flatten)]
-    pub(super) cluster: ClusterArgs,
-    /// Its namespace; the context's own when it is left out
-    #[arg(short, long, value_name = "NS")]
-    pub(super) namespace: Option<String>,
-    /// What to print on standard output
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    pub(super) output: Format,
 }
 
 /// `deploy/NAME`, as kubectl has it.

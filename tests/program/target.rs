@@ -44,6 +44,20 @@ fn a_scenarios_change_is_made_to_a_deployment_that_is_there_and_taken_back() {
 }
 
 #[test]
+fn a_deployment_that_somebody_else_changed_meanwhile_is_left_alone() {
+    let cluster = Cluster::start();
+    let kubeconfig = cluster.kubeconfig().display().to_string();
+    let target = ["run", "--scenario", "rolling-update", "--target", "deploy/backend", "-n", "todo", "--kubeconfig", &kubeconfig];
+    let mut run = Program::start(&[&target[..], &["--yes", "--restore", "--set", "soak=5s"]].concat());
+    run.wait_for("stderr", "measuring after the rollout");
+    cluster.roll("todo/backend:v3", &[]);
+    let ended = run.end();
+    let words = "deployment todo/backend was given another template by somebody else: it was left alone";
+    assert!(ended.stderr.contains("NOT PUT BACK") && ended.stderr.contains(words), "{}", ended.stderr);
+    assert_eq!(image(&cluster), "todo/backend:v3");
+}
+
+#[test]
 fn what_a_run_deploys_on_a_cluster_is_removed_at_its_end_and_what_was_there_is_not() {
     let mut program = Program::start(&["sandbox"]);
     program.wait_for("stdout", "ingress     http://127.");

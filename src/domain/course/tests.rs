@@ -1,4 +1,5 @@
 mod observing;
+mod putting_back;
 
 use super::*;
 use crate::domain::fixtures::{head, lane};

@@ -42,7 +42,9 @@ impl Rollout {
         let others = self.sets.values().filter(|s| Some(&s.hash) != current.as_ref());
         let old = others.max_by_key(|s| (s.replicas > 0, s.revision)).map(|s| s.hash.clone());
         self.before = Some(old.unwrap_or_else(|| Name::from("")));
-        self.wanted = self.deployment.as_ref().map(|d| d.generation);
+        if let Some(generation) = self.deployment.as_ref().map(|d| d.generation) {
+            self.wanted(generation);
+        }
     }
 
     /// Nothing ran before the wanted revision, as far as the history goes.
