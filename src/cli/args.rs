@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod rollout;
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub(super) use self::rollout::{GateArgs, InitArgs, LintArgs, WatchArgs};
 use crate::domain::objective::Objective;
 use crate::domain::rollout::guard::Guard;
 use crate::domain::secret::Secret;
@@ -23,12 +26,20 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Carry out a scenario: deploy, send traffic, make the change, judge.
     Run(RunArgs),
+    /// Follow a rollout that somebody else makes to its verdict: for CI, after a deploy.
+    Gate(GateArgs),
     /// Start a small Kubernetes in the foreground and print its kubeconfig and ingress URL.
     Sandbox(SandboxArgs),
     /// Report and judge a recorded run again, without a cluster and without a request.
     Replay(ReplayArgs),
     /// Tell what differs between two runs, and what can be told from chance.
     Compare(CompareArgs),
+    /// Show a Deployment's revisions and pods live, with each one's share of the traffic and of the failures, until Ctrl-C.
+    Watch(WatchArgs),
+    /// Write a scenario for a Deployment that is there, to begin with.
+    Init(InitArgs),
+    /// Tell what can be foreseen of a rollout from its manifests, before any traffic; ends with 1 when an error is among it.
+    Lint(LintArgs),
     /// Send traffic to a URL and measure: the bare driver.
     Load(LoadArgs),
     /// Send a single request and tell all that was seen of it.
@@ -56,8 +67,10 @@ pub(super) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum SchemaKind {
-    /// Of `run -o json` and `replay -o json`.
+    /// Of `run -o json`, `gate -o json` and `replay -o json`.
     Summary,
+    /// Of `lint -o json`.
+    Lint,
     /// Of `load -o json`.
     Load,
     /// Of `compare -o json`.
@@ -76,7 +89,7 @@ pub(super) struct RunArgs {
     pub(super) list: bool,
     #[command(flatten)]
     pub(super) cluster: ClusterArgs,
-    /// Namespace of the target, instead of the scenario's
+    /// Namespace of the target, instead of the scenario's; with --target it is the context's own when it is left out
     #[arg(short, long, value_name = "NS")]
     pub(super) namespace: Option<String>,
     /// Send the traffic to this URL instead of the Ingress in front of the target
@@ -88,27 +101,51 @@ pub(super) struct RunArgs {
     /// Override a field of the scenario: traffic.lanes.fresh.rate=50
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
+    /// Run this command for an image in the sandbox: todo/backend=./run.sh
+    #[arg(long, value_name = "IMAGE=COMMAND")]
+    pub(super) image: Vec<String>,
+    /// Make the scenario's change to this Deployment, which is there already: nothing of the scenario is deployed, and nothing else is touched
+    #[arg(long, value_name = "deploy/NAME", value_parser = deployment)]
+    pub(super) target: Option<String>,
+    /// Give the Deployment back the spec that it had, at the end
+    #[arg(long, requires = "target")]
+    pub(super) restore: bool,
+    /// Leave what the run has deployed on a real cluster, instead of removing it at the end
+    #[arg(long, conflicts_with = "target")]
+    pub(super) keep: bool,
+    /// Do not ask before changing a real cluster
+    #[arg(short, long)]
+    pub(super) yes: bool,
+}
+
+/// How a run is told of, and what it leaves.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ReportArgs {
     /// Record the run's events to this file
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
     /// What to print on standard output at the end
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(super) output: Format,
-    /// Write further reports: html=FILE, json=FILE
+    /// Write further reports: html=FILE, json=FILE, junit=FILE, md=FILE
     #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
     pub(super) out: Vec<String>,
     /// Seed of every random choice; drawn and printed when it is left out
     #[arg(long)]
     pub(super) seed: Option<u64>,
-    /// Run this command for an image in the sandbox: todo/backend=./run.sh
-    #[arg(long, value_name = "IMAGE=COMMAND")]
-    pub(super) image: Vec<String>,
-    /// Do not ask before changing a real cluster
-    #[arg(short, long)]
-    pub(super) yes: bool,
     /// Plain lines instead of a live screen
     #[arg(long)]
     pub(super) plain: bool,
+}
+
+/// `deploy/NAME`, as kubectl has it.
+fn deployment(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some(("deploy" | "deployment" | "deployments" | "deployment.apps" | "deployments.apps", name)) => Ok(name.to_owned()),
+        _ => Err("expected deploy/NAME".into()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -133,7 +170,7 @@ pub(super) struct ReplayArgs {
     /// What to print on standard output
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(super) output: Format,
-    /// Write further reports: json=FILE
+    /// Write further reports: html=FILE, json=FILE, junit=FILE, md=FILE
     #[arg(long, value_name = "KIND=FILE", value_delimiter = ',')]
     pub(super) out: Vec<String>,
 }
@@ -311,7 +348,7 @@ pub(super) struct SimulateArgs {
 /// kubectl's own words for choosing a cluster.
 #[derive(Debug, ClapArgs)]
 pub(super) struct ClusterArgs {
-    /// Kubeconfig file; without this and --context the embedded sandbox is used
+    /// Kubeconfig file; without this and --context it is the cluster that this runs in, or else, for `run`, the embedded sandbox
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig

@@ -3,8 +3,12 @@
 mod args;
 mod attached;
 mod compare;
+mod conduct;
 mod explain;
+mod gate;
+mod init;
 mod library;
+mod lint;
 mod load;
 mod manifests;
 mod output;
@@ -16,7 +20,10 @@ mod request;
 mod run;
 mod sandbox;
 mod simulate;
+mod watch;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -27,7 +34,7 @@ use args::{Args, Command, SchemaKind};
 
 /// Reads the command line, does what it says, and answers with the exit code.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse_from(typed()) {
         Ok(args) => args,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Pass };
@@ -38,8 +45,12 @@ pub fn main() -> ExitCode {
     };
     let exit = match args.command {
         Command::Run(args) => run::main(args),
+        Command::Gate(args) => gate::main(&args),
         Command::Replay(args) => replay::main(&args),
         Command::Compare(args) => compare::main(&args),
+        Command::Watch(args) => watch::main(args),
+        Command::Init(args) => init::main(&args),
+        Command::Lint(args) => lint::main(&args),
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
         Command::Sandbox(args) => sandbox::main(&args),
@@ -56,9 +67,19 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// What was typed. As a plugin of kubectl, by its file name, the program is its gate.
+fn typed() -> impl Iterator<Item = OsString> {
+    const PLUGIN: &str = "kubectl-verify_rollout";
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_default();
+    let plugin = Path::new(&program).file_stem().is_some_and(|name| name == PLUGIN);
+    std::iter::once(program).chain(plugin.then(|| "gate".into())).chain(args)
+}
+
 fn schema(kind: SchemaKind) -> Exit {
     let schema = match kind {
         SchemaKind::Summary => crate::report::json::schema(),
+        SchemaKind::Lint => crate::report::lint::schema(),
         SchemaKind::Load => crate::load::bench::LoadReport::schema(),
         SchemaKind::Compare => crate::report::compare::schema(),
         SchemaKind::Simulation => crate::simulate::Simulation::schema(),

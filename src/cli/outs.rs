@@ -13,16 +13,20 @@ use crate::report::text::File;
 enum Kind {
     Json,
     Html,
+    Markdown,
+    Junit,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Json, Self::Html];
+    const ALL: [Self; 4] = [Self::Json, Self::Html, Self::Markdown, Self::Junit];
 
     /// The word before `=`.
     const fn word(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Html => "html",
+            Self::Markdown => "md",
+            Self::Junit => "junit",
         }
     }
 
@@ -31,6 +35,8 @@ impl Kind {
         match self {
             Self::Json => "summary",
             Self::Html => "report",
+            Self::Markdown => "markdown",
+            Self::Junit => "junit",
         }
     }
 
@@ -38,6 +44,8 @@ impl Kind {
         match self {
             Self::Json => report::json::document(summary),
             Self::Html => Ok(report::html::document(summary)),
+            Self::Markdown => Ok(report::markdown::document(summary)),
+            Self::Junit => Ok(report::junit::document(summary)),
         }
     }
 }

@@ -1,31 +1,23 @@
 //! `verifier run`: from what was typed to a verdict.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead, IsTerminal};
-use std::os::fd::AsFd;
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use super::args::{Format, RunArgs};
+use super::args::RunArgs;
 use super::attached::Attached;
+use super::conduct::{self, Stop, unreachable, usage};
 use super::output::{complain, print, say};
 use super::outs::Outs;
 use super::{library, manifests, request, sandbox};
 use crate::cluster::chain;
 use crate::cluster::connect::{Choice, Connection, configure, connect};
-use crate::domain::course::Course;
 use crate::domain::rollout::guard::Guard;
 use crate::domain::scenario::{self, Scenario, Step};
-use crate::domain::summary::Summary;
 use crate::domain::traffic::RequestPlan;
 use crate::domain::words::nearest;
 use crate::exit::Exit;
-use crate::report::look::Look;
-use crate::report::text::File;
-use crate::report::{self, Output, Reporter};
-use crate::run::{Options, Recorder, dispatch};
-
-/// An error message and the exit code that goes with it.
-struct Stop(String, Exit);
+use crate::run::{Options, PutBackWhat, dispatch};
 
 pub(super) fn main(args: RunArgs) -> Exit {
     if args.list {
@@ -59,7 +51,6 @@ struct Plan {
 }
 
 fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
-    let usage = |message: String| Stop(message, Exit::Usage);
     let (name, text, base) = find(args.scenario.as_deref().unwrap_or_default()).map_err(usage)?;
     let mut scenario = scenario::parse(&name, &text, &args.set).map_err(|e| usage(e.to_string()))?;
     if let Some(namespace) = &args.namespace {
@@ -71,6 +62,9 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
     if let Some(guard) = args.guard {
         scenario.guard = guard;
     }
+    if let Some(target) = &args.target {
+        aim_at(&mut scenario, target).map_err(usage)?;
+    }
     let mut given = manifests::read(&scenario.given.apply, &base).map_err(|e| usage(chain(&e)))?;
     manifests::overlay(&mut given, &scenario.given.overlay).map_err(|e| usage(chain(&e)))?;
     let mut applies = Vec::new();
@@ -80,13 +74,32 @@ fn prepare(args: &RunArgs) -> Result<Plan, Stop> {
         }
     }
     let request = request::prepared(&scenario.traffic, &base).map_err(usage)?;
-    let choice = choose(args);
+    let choice = conduct::choose(&args.cluster);
+    if choice.is_none() && args.target.is_some() {
+        return Err(usage("--target is a Deployment of a cluster: say --context or --kubeconfig"));
+    }
     if choice.is_some() && !args.image.is_empty() {
-        return Err(usage("--image is for the sandbox; a real cluster pulls its images itself".into()));
+        return Err(usage("--image is for the sandbox; a real cluster pulls its images itself"));
     }
     sandbox::images(&args.image).map_err(usage)?;
-    let outs = Outs::parse(&args.out).map_err(usage)?;
+    let outs = Outs::parse(&args.report.out).map_err(usage)?;
     Ok(Plan { scenario, given, applies, request, choice, outs })
+}
+
+/// Only the change, the traffic and the objectives of the scenario stay, for a Deployment that is there already. What it must end in was said
+/// of another one.
+fn aim_at(scenario: &mut Scenario, target: &str) -> Result<(), String> {
+    if scenario.when.iter().any(|step| matches!(step, Step::Apply(_))) {
+        return Err(format!(
+            "--target: scenario `{}` applies manifests of its own, which need not be about the target",
+            scenario.name
+        ));
+    }
+    target.clone_into(&mut scenario.target.deployment);
+    scenario.given.apply.clear();
+    scenario.given.overlay.clear();
+    scenario.expect = None;
+    Ok(())
 }
 
 /// A scenario by name, or by file; relative paths in it start at its folder.
@@ -109,15 +122,6 @@ fn find(wanted: &str) -> Result<(String, String, PathBuf), String> {
     Ok((wanted.to_owned(), text, base))
 }
 
-/// The cluster that was named; none means the sandbox. Never the current context by itself.
-fn choose(args: &RunArgs) -> Option<Choice> {
-    let (file, context) = (args.cluster.kubeconfig.clone(), args.cluster.context.clone());
-    if file.is_some() || context.is_some() {
-        return Some(Choice::Kubeconfig { file, context });
-    }
-    std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| Choice::InCluster)
-}
-
 async fn go(args: RunArgs, plan: Plan) -> Exit {
     match try_go(&args, plan).await {
         Ok(exit) => exit,
@@ -125,24 +129,22 @@ async fn go(args: RunArgs, plan: Plan) -> Exit {
     }
 }
 
-async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
-    let recorder = match &args.record {
-        Some(path) => Some(Recorder::create(path).map_err(|e| Stop(format!("{}: {e}", path.display()), Exit::Usage))?),
-        None => None,
-    };
-    let unreachable = |message: String| Stop(message, Exit::Unreachable);
-    let seed = args.seed.map_or_else(sandbox::draw, Ok).map_err(unreachable)?;
-    let (sandbox, connection) = open(args, &plan, seed).await?;
+async fn try_go(args: &RunArgs, mut plan: Plan) -> Result<Exit, Stop> {
+    let recorder = conduct::recorder(&args.report)?;
+    let (seed, command) = conduct::seeded(&args.report)?;
+    let (sandbox, connection) = open(args, &mut plan, seed).await?;
+    let put_back = put_back(args, sandbox.is_some());
     let options = Options {
         scenario: plan.scenario,
         connection,
         request: plan.request,
         given: plan.given,
         applies: plan.applies,
+        put_back,
         seed,
-        command: command(args.seed.is_none().then_some(seed)),
+        command,
         recorder,
-        reporters: reporters(args, &plan.outs)?,
+        reporters: conduct::reporters(&args.report, &plan.outs, conduct::View::Run)?,
     };
     let ended = dispatch(options).await;
     if let Some(sandbox) = sandbox
@@ -151,14 +153,25 @@ async fn try_go(args: &RunArgs, plan: Plan) -> Result<Exit, Stop> {
         say(&format!("warning: the sandbox did not end well: {}", chain(&error)));
     }
     let course = ended.map_err(|e| unreachable(format!("could not watch for signals: {e}")))?;
-    Ok(finish(args.output, &plan.outs, &course))
+    Ok(conduct::finish(&args.report, &plan.outs, &course))
+}
+
+/// What is put back at the end. A sandbox that ends with the run takes everything with it.
+const fn put_back(args: &RunArgs, sandbox: bool) -> PutBackWhat {
+    match (sandbox, args.target.is_some()) {
+        (false, true) if args.restore => PutBackWhat::Spec,
+        (false, false) if !args.keep => PutBackWhat::Created,
+        (true | false, _) => PutBackWhat::Nothing,
+    }
 }
 
 /// The cluster that was chosen, or a sandbox that ends with the run.
-async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Attached>, Connection), Stop> {
-    let unreachable = |message: String| Stop(message, Exit::Unreachable);
+async fn open(args: &RunArgs, plan: &mut Plan, seed: u64) -> Result<(Option<Attached>, Connection), Stop> {
     if let Some(choice) = &plan.choice {
         let (config, name) = configure(choice).await.map_err(|e| unreachable(chain(&e)))?;
+        if args.target.is_some() && args.namespace.is_none() {
+            plan.scenario.target.namespace.clone_from(&config.default_namespace);
+        }
         let connection = connect(config, name).map_err(|e| unreachable(chain(&e)))?;
         agree(args, plan, &connection)?;
         return Ok((None, connection));
@@ -168,14 +181,6 @@ async fn open(args: &RunArgs, plan: &Plan, seed: u64) -> Result<(Option<Attached
     let (sandbox, config) = started.map_err(|e| unreachable(chain(&e)))?;
     let connection = connect(config, "sandbox".into());
     Ok((Some(sandbox), connection.map_err(|e| unreachable(chain(&e)))?))
-}
-
-/// Writes the reports that were asked for, and answers with the verdict's exit code.
-fn finish(format: Format, outs: &Outs, course: &Course) -> Exit {
-    if let Err(error) = outs.write(format, &Summary::of(course)) {
-        return complain(&format!("cannot write the summary as JSON: {error}"), Exit::Inconclusive);
-    }
-    course.signal().map_or_else(|| Exit::of_run(course), Exit::Signal)
 }
 
 /// On a real cluster nothing is changed before it was said and agreed to.
@@ -194,7 +199,12 @@ fn agree(args: &RunArgs, plan: &Plan, connection: &Connection) -> Result<(), Sto
         let _ =
             writeln!(text, "  deployment {}/{}: {} when it is a breach", target.namespace, target.deployment, plan.scenario.guard);
     }
-    say(text.trim_end());
+    text.push_str(match put_back(args, false) {
+        PutBackWhat::Nothing => "  and leaves it so",
+        PutBackWhat::Spec => "  and gives the Deployment back the spec that it had, at the end",
+        PutBackWhat::Created => "  and removes at the end what it has created (--keep leaves it)",
+    });
+    say(&text);
     if args.yes {
         return Ok(());
     }
@@ -208,30 +218,4 @@ fn agree(args: &RunArgs, plan: &Plan, connection: &Connection) -> Result<(), Sto
         return Ok(());
     }
     Err(Stop("nothing was changed".into(), Exit::Superseded))
-}
-
-/// The command line as it was typed, with the seed if it was drawn: what makes this run again.
-fn command(drawn: Option<u64>) -> String {
-    let quoted = |arg: String| {
-        let plain = arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c)) && !arg.is_empty();
-        if plain { arg } else { format!("'{}'", arg.replace('\'', r"'\''")) }
-    };
-    let seed = drawn.map(|seed| format!("--seed {seed}"));
-    std::iter::once("verifier".to_owned()).chain(std::env::args().skip(1).map(quoted)).chain(seed).collect::<Vec<_>>().join(" ")
-}
-
-/// One for people, on standard error; standard output belongs to programs.
-fn reporters(args: &RunArgs, outs: &Outs) -> Result<Vec<Box<dyn Reporter>>, Stop> {
-    let failed = |e: io::Error| Stop(format!("cannot write to standard error: {e}"), Exit::Usage);
-    let stderr = io::stderr();
-    let var = |name: &str| std::env::var(name).ok();
-    let look = Look::detect(stderr.is_terminal(), var);
-    let recording = args.record.iter().map(|p| File { what: "recording".into(), path: p.display().to_string() });
-    let reporter = report::start(Output {
-        fd: stderr.as_fd().try_clone_to_owned().map_err(failed)?,
-        look: Look { live: look.live && !args.plain, ..look },
-        columns: var("COLUMNS").and_then(|c| c.parse().ok()),
-        files: recording.chain(outs.files()).collect(),
-    });
-    Ok(vec![reporter.map_err(failed)?])
 }

@@ -7,42 +7,23 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
-use kube::core::TypeMeta;
-use kube::discovery::{ApiCapabilities, Scope, oneshot};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::ClusterError;
+use super::kinds::{Kinds, Place};
 
 /// The field manager of everything that a scenario writes.
 pub const FIELD_MANAGER: &str = "verifier";
 
 /// Server-side applies each object, in order; those without a namespace go into `namespace`.
 pub async fn apply(client: &Client, objects: &[Value], namespace: &str) -> Result<(), ClusterError> {
-    let mut kinds: BTreeMap<(String, String), (kube::core::ApiResource, ApiCapabilities)> = BTreeMap::new();
+    let mut kinds = Kinds::default();
     for object in objects {
-        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-        let (version, kind, name) = (text(&object["apiVersion"]), text(&object["kind"]), text(&object["metadata"]["name"]));
-        let operation = format!("apply {} {name}", kind.to_lowercase());
-        let key = (version.clone(), kind.clone());
-        if !kinds.contains_key(&key) {
-            let types = TypeMeta { api_version: version, kind };
-            let gvk =
-                GroupVersionKind::try_from(&types).unwrap_or_else(|_| GroupVersionKind::gvk("", &types.api_version, &types.kind));
-            let found = oneshot::pinned_kind(client, &gvk).await.map_err(ClusterError::new(operation.clone()))?;
-            kinds.insert(key.clone(), found);
-        }
-        let Some((resource, capabilities)) = kinds.get(&key) else { continue };
-        let api: Api<DynamicObject> = match capabilities.scope {
-            Scope::Cluster => Api::all_with(client.clone(), resource),
-            Scope::Namespaced => {
-                let own = object["metadata"]["namespace"].as_str().unwrap_or(namespace);
-                Api::namespaced_with(client.clone(), own, resource)
-            }
-        };
+        let Place { api, name, label } = kinds.place(client, object, namespace, "apply").await?;
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&name, &params, &Patch::Apply(object)).await.map_err(ClusterError::new(operation))?;
+        api.patch(&name, &params, &Patch::Apply(object)).await.map_err(ClusterError::new(format!("apply {label}")))?;
     }
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressLoadBalancerIngress, IngressRule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ListParams;
@@ -53,6 +54,16 @@ pub(super) fn selector(selector: &LabelSelector) -> String {
         }
     }));
     terms.join(",")
+}
+
+/// Whether everything can be read that a rollout is followed by, said now and not by a watch that never begins.
+pub async fn readable(client: &Client, namespace: &str) -> Result<(), ClusterError> {
+    let one = ListParams::default().limit(1);
+    let doing = |what: &str| ClusterError::new(format!("list {what} in {namespace}"));
+    Api::<ReplicaSet>::namespaced(client.clone(), namespace).list_metadata(&one).await.map_err(doing("replicasets"))?;
+    Api::<Pod>::namespaced(client.clone(), namespace).list_metadata(&one).await.map_err(doing("pods"))?;
+    Api::<EndpointSlice>::namespaced(client.clone(), namespace).list_metadata(&one).await.map_err(doing("endpointslices"))?;
+    Ok(())
 }
 
 /// Where the first of the services with a cluster address listens: `address:port`.

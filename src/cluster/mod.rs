@@ -2,9 +2,12 @@
 //! decided elsewhere.
 
 pub mod act;
+pub mod around;
 pub mod connect;
 mod convert;
 pub mod discover;
+mod kinds;
+pub mod put_back;
 mod time;
 pub mod watch;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -34,7 +35,8 @@ pub struct Subject {
     pub services: Vec<String>,
 }
 
-/// Watches until the receiver is gone or the future is dropped. Never ends by itself: what breaks is retried.
+/// Watches until the receiver is gone or the future is dropped. Never ends by itself: what breaks is retried. Says [`What::Listed`] when all
+/// that there is was told once, Events left out.
 pub async fn watch(client: Client, subject: Subject, clock: Clock, out: mpsc::Sender<What>) {
     let ns = subject.namespace.as_str();
     let by_labels = watcher::Config::default().labels(&subject.selector);
@@ -44,6 +46,7 @@ pub async fn watch(client: Client, subject: Subject, clock: Clock, out: mpsc::Se
     let owned =
         move |rs: &ReplicaSet| rs.metadata.owner_references.iter().flatten().any(|o| o.kind == "Deployment" && o.name == owner);
 
+    let out = Teller { out, unlisted: AtomicUsize::new(if subject.services.is_empty() { 3 } else { 4 }) };
     let deployments = follow(
         Api::<Deployment>::namespaced(client.clone(), ns),
         by_name,
@@ -77,8 +80,22 @@ pub async fn watch(client: Client, subject: Subject, clock: Clock, out: mpsc::Se
             .await;
         }
     };
-    let events = follow_events(Api::namespaced(client.clone(), ns), &subject.deployment, &clock, &out);
+    let events = follow_events(Api::namespaced(client.clone(), ns), &subject.deployment, &clock, &out.out);
     tokio::join!(deployments, sets, pods, slices, events);
+}
+
+/// Tells of what is seen.
+struct Teller {
+    out: mpsc::Sender<What>,
+    /// Kinds whose first list is not whole yet.
+    unlisted: AtomicUsize,
+}
+
+impl Teller {
+    /// A kind was listed for the first time; of the last one that is told.
+    fn listed(&self) -> Option<What> {
+        (self.unlisted.fetch_sub(1, Ordering::Relaxed) == 1).then_some(What::Listed)
+    }
 }
 
 /// What is left of an object that is gone.
@@ -106,13 +123,13 @@ async fn follow<K>(
     config: watcher::Config,
     seen: impl Fn(&K) -> Option<What>,
     lost: impl Fn(Gone) -> What,
-    out: &mpsc::Sender<What>,
+    out: &Teller,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut known: BTreeSet<Gone> = BTreeSet::new();
     let mut listed: BTreeSet<Gone> = BTreeSet::new();
-    let mut broken = false;
+    let (mut broken, mut new) = (false, true);
     let mut stream = std::pin::pin!(stream(api, config));
     while let Some(item) = stream.next().await {
         let mut news = Vec::new();
@@ -141,6 +158,9 @@ async fn follow<K>(
                 let missing: Vec<Gone> = known.difference(&listed).cloned().collect();
                 known.retain(|g| listed.contains(g));
                 news.extend(missing.into_iter().map(&lost));
+                if std::mem::take(&mut new) {
+                    news.extend(out.listed());
+                }
             }
             Ok(watcher::Event::Delete(object)) => {
                 if known.remove(&gone(&object)) {
@@ -149,7 +169,7 @@ async fn follow<K>(
             }
         }
         for what in news {
-            if out.send(what).await.is_err() {
+            if out.out.send(what).await.is_err() {
                 return;
             }
         }

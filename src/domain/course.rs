@@ -3,6 +3,8 @@
 
 mod ending;
 mod guarding;
+mod intake;
+mod observing;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,10 +12,9 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::breakdown::Breakdown;
-use super::event::{Event, RunStarted, StepEnded, WatchState, What};
-use super::judge::early::{self, Lacking};
+use super::event::{Event, PutBack, RunStarted};
+use super::judge::early::Lacking;
 use super::judge::hearing::Hearing;
-use super::outcome::Blame;
 use super::rollout::guard::Action;
 use super::rollout::state::Writer;
 use super::rollout::{Phase, Rollout, Stuck};
@@ -40,6 +41,8 @@ pub enum Stage {
     Preparing,
     /// Traffic before the change.
     Baseline,
+    /// Waiting for a rollout that somebody else makes.
+    Watching,
     /// The steps of the change.
     Changing,
     /// Waiting for the rollout's completion.
@@ -50,6 +53,8 @@ pub enum Stage {
     Aftermath,
     /// No more slots; waiting for the outcomes of those in flight.
     Draining,
+    /// What the run changed is put back.
+    PuttingBack,
     /// Over.
     Done,
 }
@@ -69,6 +74,8 @@ pub enum Command {
     Act(Box<Action>),
     /// Tell the reader; answers with `Notice`.
     Say(String),
+    /// Put back what the run changed; answers with `PutBack`.
+    PutBack,
     /// End the run.
     Finish,
 }
@@ -105,6 +112,8 @@ pub struct Course {
     watch_lost: Option<At>,
     signal: Option<i32>,
     stuck: Option<Stuck>,
+    watching: observing::Watching,
+    put_back: Option<PutBack>,
     verdict: Option<Verdict>,
     deed: Option<Deed>,
     /// Who had written the target's specification last when the guard's action ended.
@@ -145,6 +154,8 @@ impl Course {
             watch_lost: None,
             signal: None,
             stuck: None,
+            watching: observing::Watching::default(),
+            put_back: None,
             verdict: None,
             deed: None,
             writer_before: None,
@@ -163,107 +174,6 @@ impl Course {
         self.note_phase();
         self.advance(&mut commands);
         commands
-    }
-
-    fn take_in(&mut self, event: &Event, commands: &mut Vec<Command>) {
-        let at = event.at;
-        match &event.what {
-            What::TargetReady(plan) => {
-                for lane in &plan.lanes {
-                    if lane.asks_pods() {
-                        self.tally.lane_aside(lane.name.clone(), lane.rate);
-                    } else {
-                        self.tally.lane(lane.name.clone(), lane.thresholds.clone(), lane.rate);
-                    }
-                }
-                let hearing = early::hearing(&self.head.scenario, plan);
-                let slow = Lacking::of(hearing.panel()).and_then(|l| l.too_long(hearing.rate(), self.head.scenario.soak));
-                if let Some(text) = slow {
-                    keep(&mut self.notices, (at, text));
-                }
-                self.hearing = Some(hearing);
-                self.traffic = Some(TrafficPlan::clone(plan));
-                commands.push(Command::StartTraffic);
-            }
-            What::TargetUnready(why) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", why.clone())]),
-            What::TrafficStarted => {
-                self.traffic_began = Some(at);
-                self.enter(Stage::Baseline);
-            }
-            What::TrafficStopped => self.traffic_ended = true,
-            What::StepStarted(step) => {
-                self.steps.insert(*step, (at, None));
-            }
-            What::StepEnded(ended) => self.step_ended(ended, at),
-            What::Slice(slice) => {
-                self.tally.slice(slice);
-                self.validity.slice(slice);
-                if let Some(hearing) = &mut self.hearing {
-                    hearing.slice(slice, &self.rollout);
-                }
-                if !self.tally.is_aside(&slice.lane) {
-                    let phase = self.phases.last().map_or(Phase::Baseline, |(_, phase)| *phase);
-                    self.breakdown.slice(slice, self.tally.is_measured(slice), phase);
-                }
-            }
-            What::Gap(gap) => self.tally.gap(gap),
-            What::Failure(failure) if self.tally.is_aside(&failure.lane) => {
-                if self.failures_aside.len() < MAX_FAILURES && failure.outcome.blame() == Blame::Target {
-                    self.failures_aside.push_back(failure.clone());
-                }
-            }
-            What::Failure(failure) => {
-                if self.failures.len() < MAX_FAILURES {
-                    self.failures.push_back(failure.clone());
-                } else {
-                    self.failures_unlisted += 1;
-                }
-            }
-            What::Deployment(state) => {
-                self.rollout.deployment(state, at);
-                self.remember(commands);
-            }
-            What::DeploymentGone => self.rollout.deployment_gone(),
-            What::ReplicaSet(state) => {
-                self.rollout.replica_set(state, at);
-                self.remember(commands);
-            }
-            What::ReplicaSetGone(uid) => self.rollout.replica_set_gone(uid),
-            What::Pod(state) => self.rollout.pod(state, at),
-            What::PodGone(uid) => self.rollout.pod_gone(uid, at),
-            What::EndpointSlice(state) => self.rollout.endpoint_slice(state, at),
-            What::EndpointSliceGone(name) => self.rollout.endpoint_slice_gone(name, at),
-            What::Kube(event) => keep(&mut self.kube, (at, event.clone())),
-            What::Watch(state) => {
-                self.watch_lost = match state {
-                    WatchState::Lost => self.watch_lost.or(Some(at)),
-                    WatchState::Restored => None,
-                }
-            }
-            What::Notice(text) => keep(&mut self.notices, (at, text.clone())),
-            What::ActionStarted(action) => self.action_started(action, at),
-            What::ActionEnded(ended) => self.action_ended(ended),
-            What::Interrupted(signal) => {
-                self.signal = self.signal.or(Some(*signal));
-                self.decide(VerdictKind::Aborted, vec![Reason::new("signal", format!("ended by signal {signal}"))]);
-            }
-            What::Validity(second) => self.validity.second(second),
-            What::RunStarted(_) | What::Closed(_) | What::Tick | What::Decided(_) | What::RunEnded => {}
-        }
-    }
-
-    fn step_ended(&mut self, ended: &StepEnded, at: At) {
-        self.step_runs = false;
-        if let Some(step) = self.steps.get_mut(&ended.step) {
-            step.1 = Some(at);
-        }
-        if let Some(generation) = ended.generation {
-            self.rollout.wanted(generation);
-        }
-        if let Some(error) = &ended.error {
-            let message = format!("step {} of the change failed: {error}", ended.step + 1);
-            self.decide(VerdictKind::Inconclusive, vec![Reason::new("step", message)]);
-        }
     }
 
     fn note_phase(&mut self) {
@@ -312,34 +222,46 @@ impl Course {
                 self.deployed = Some(self.now);
             }
             match self.stage {
-                Stage::Preparing => self.while_preparing(),
+                Stage::Preparing => self.while_preparing(commands),
                 Stage::Baseline => self.while_baseline(),
+                Stage::Watching => self.while_watching(commands),
                 Stage::Changing => self.while_changing(commands),
                 Stage::RollingOut => self.while_rolling_out(),
                 Stage::Soaking => self.while_soaking(),
                 Stage::Aftermath => self.in_the_aftermath(commands),
                 Stage::Draining => self.while_draining(commands),
-                Stage::Done => {}
+                Stage::PuttingBack | Stage::Done => {}
             }
             if self.stage == before {
                 return;
             }
             match self.stage {
                 Stage::Draining => commands.push(Command::StopTraffic),
+                Stage::PuttingBack => commands.push(Command::PutBack),
                 Stage::Done => commands.push(Command::Finish),
                 _ => {}
             }
         }
     }
 
-    fn while_preparing(&mut self) {
+    fn while_preparing(&mut self, commands: &mut Vec<Command>) {
+        if self.head.scenario.observe.is_some() {
+            self.foresee(commands);
+        } else {
+            self.look_for_broken_target();
+        }
+        if self.verdict.is_some() || self.is_overdue() {
+            // A guard has its say when all is over.
+            let breach = self.verdict.as_ref().is_some_and(|v| v.verdict == VerdictKind::Breach);
+            if self.traffic.is_some() || breach { self.drain() } else { self.close() }
+        }
+    }
+
+    fn look_for_broken_target(&mut self) {
         match self.rollout.stuck(self.now) {
             Ok(stuck) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", stuck.sentence())]),
             Err(Some(at)) => self.wake_at(at),
             Err(None) => {}
-        }
-        if self.verdict.is_some() || self.is_overdue() {
-            self.enter(if self.traffic.is_some() { Stage::Draining } else { Stage::Done });
         }
     }
 
@@ -376,12 +298,7 @@ impl Course {
                 }
             }
             _ => {
-                if self.changed.is_none() {
-                    self.changed = Some(self.now);
-                    self.tally.measure_from(self.now);
-                    self.hearing.iter_mut().for_each(Hearing::begin);
-                    self.forewarn(commands);
-                }
+                self.begin_measuring(commands);
                 self.step_runs = true;
                 commands.push(Command::RunStep(self.next_step));
             }
@@ -390,6 +307,16 @@ impl Course {
         self.wait_since = self.now;
         if !self.step_runs {
             self.while_changing(commands);
+        }
+    }
+
+    /// What comes from now on is what the objectives are about.
+    fn begin_measuring(&mut self, commands: &mut Vec<Command>) {
+        if self.changed.is_none() {
+            self.changed = Some(self.now);
+            self.tally.measure_from(self.now);
+            self.hearing.iter_mut().for_each(Hearing::begin);
+            self.forewarn(commands);
         }
     }
 
@@ -420,7 +347,7 @@ impl Course {
             self.conclude();
             self.guard(commands);
             if self.is_guard_done() {
-                self.enter(Stage::Done);
+                self.close();
             }
         }
     }
@@ -430,6 +357,11 @@ impl Course {
         let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
         let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
         lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate)
+    }
+
+    /// Nothing more is measured.
+    fn close(&mut self) {
+        self.enter(if self.head.put_back { Stage::PuttingBack } else { Stage::Done });
     }
 
     fn drain(&mut self) {
@@ -452,7 +384,8 @@ impl Course {
         let deadline = self.head.scenario.deadline;
         let overdue = self.lasted(At::ZERO, deadline);
         if overdue {
-            let message = format!("the run was not over after {}", humantime::format_duration(deadline));
+            let waiting = self.waiting_for().map(|what| format!(": {what}")).unwrap_or_default();
+            let message = format!("the run was not over after {}{waiting}", humantime::format_duration(deadline));
             self.decide(VerdictKind::Inconclusive, vec![Reason::new("deadline", message)]);
         }
         overdue

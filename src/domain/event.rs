@@ -1,6 +1,7 @@
 //! What happens in a run, in one vocabulary. A run is its event stream: every number shown anywhere is a fold over it, and a recording
 //! is these events as JSON lines.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rollout::guard::{Action, ActionEnded};
@@ -53,6 +54,8 @@ pub enum What {
     Validity(Box<Validity>),
     /// All slots have their outcome; no more slices come.
     TrafficStopped,
+    /// All that there is of the target was told once; from now on it is told what changes.
+    Listed,
     /// The Deployment changed.
     Deployment(Box<DeploymentState>),
     /// The Deployment is gone.
@@ -85,6 +88,8 @@ pub enum What {
     Interrupted(i32),
     /// The verdict fell, or a breach found further reasons; recorded so that a replay can be compared with it.
     Decided(Verdict),
+    /// What the run changed was put back, as far as that could be done.
+    PutBack(PutBack),
     /// The run is over; always the last event of a whole recording.
     RunEnded,
 }
@@ -108,6 +113,18 @@ pub struct RunStarted {
     pub seed: u64,
     /// The command that makes this run again.
     pub command: String,
+    /// What the run changed is put back before it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub put_back: bool,
+}
+
+/// What was put back after a run, and what was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PutBack {
+    /// What was done, for people: `deployment todo/backend is as it was`, `removed namespace todo`.
+    pub done: Vec<String>,
+    /// What could not be done, or was left alone, and why.
+    pub left: Vec<String>,
 }
 
 /// How a step ended.

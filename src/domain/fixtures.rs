@@ -62,6 +62,7 @@ pub(crate) fn head(scenario: Scenario) -> RunStarted {
         scenario,
         cluster: "sandbox".into(),
         seed: 42,
+        put_back: false,
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod fixtures;
 pub mod gaps;
 pub mod judge;
 pub mod latency;
+pub mod lint;
 pub mod objective;
 pub mod outcome;
 pub mod pacing;

@@ -1,16 +1,21 @@
 //! What people see of a run while it goes on and at its end, and what programs read of it.
 
 pub mod compare;
+pub mod github;
 #[cfg(test)]
 mod golden;
 pub mod html;
 pub mod json;
+pub mod junit;
 mod line;
+pub mod lint;
 mod live;
 pub mod look;
+pub mod markdown;
 mod plain;
 mod table;
 pub mod text;
+mod tree;
 mod words;
 mod writer;
 
@@ -40,6 +45,15 @@ pub trait Reporter: Send {
     fn finish(&mut self, summary: &Summary);
 }
 
+/// What is shown of a run while it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// How it stands with the objectives.
+    Run,
+    /// The Deployment's revisions and pods.
+    Tree,
+}
+
 /// Where to tell of a run, and how.
 #[derive(Debug)]
 pub struct Output {
@@ -49,6 +63,8 @@ pub struct Output {
     pub look: Look,
     /// `$COLUMNS`, for a terminal that does not tell its width.
     pub columns: Option<usize>,
+    /// What is shown while it goes on.
+    pub view: View,
     /// Files that the run will have left, named at the end.
     pub files: Vec<File>,
 }
@@ -65,17 +81,26 @@ struct Lines {
     writer: Writer,
     look: Look,
     files: Vec<File>,
+    tree: Option<tree::Printed>,
 }
 
 impl Lines {
     fn start(output: Output) -> io::Result<Self> {
-        Ok(Self { plain: Plain::new(output.look), writer: Writer::start(output.fd)?, look: output.look, files: output.files })
+        Ok(Self {
+            plain: Plain::new(output.look),
+            writer: Writer::start(output.fd)?,
+            look: output.look,
+            files: output.files,
+            tree: (output.view == View::Tree).then(tree::Printed::default),
+        })
     }
 }
 
 impl Reporter for Lines {
     fn event(&mut self, event: &Event, course: &Course) {
         self.plain.lines(event, course).into_iter().for_each(|line| self.writer.line(line));
+        let tree = self.tree.iter_mut().flat_map(|tree| tree.event(event, course, self.look));
+        tree.for_each(|line| self.writer.line(line));
     }
 
     fn finish(&mut self, summary: &Summary) {

@@ -76,6 +76,9 @@ impl Plain {
             What::Watch(WatchState::Restored) => Some(Line::plain("the cluster answers again")),
             What::Notice(text) => Some(Line::plain(format!("note: {text}"))),
             What::ActionStarted(_) | What::ActionEnded(_) => Action::of(course).as_ref().map(words::action),
+            What::PutBack(put_back) => {
+                Some(Line::plain(put_back.done.iter().chain(&put_back.left).cloned().collect::<Vec<_>>().join("; ")))
+            }
             What::Interrupted(signal) => Some(Line::default().plus(Paint::Warn, format!("signal {signal}: the run ends"))),
             // What these change is told as a change of stage, phase or verdict, or shows in the next heartbeat.
             What::TrafficStarted
@@ -84,6 +87,7 @@ impl Plain {
             | What::Closed(_)
             | What::Validity(_)
             | What::TrafficStopped
+            | What::Listed
             | What::Deployment(_)
             | What::ReplicaSet(_)
             | What::ReplicaSetGone(_)

@@ -135,7 +135,7 @@ impl Screen {
 #[test]
 fn a_terminal_shows_frames_and_in_the_end_only_the_summary() {
     let (mut ours, theirs) = terminal();
-    let mut reporter = start(Output { fd: theirs, look: look(true), columns: None, files: Vec::new() }).unwrap();
+    let mut reporter = start(Output { fd: theirs, look: look(true), columns: None, view: View::Run, files: Vec::new() }).unwrap();
     let events = healthy();
     let mut screen = Screen::default();
     told(&mut *reporter, until(&events, 20), At::ZERO);
@@ -155,7 +155,7 @@ fn a_terminal_shows_frames_and_in_the_end_only_the_summary() {
 #[test]
 fn a_pipe_gets_a_line_for_each_change_and_then_the_summary() {
     let (read, write) = rustix::pipe::pipe().unwrap();
-    let mut reporter = start(Output { fd: write, look: look(false), columns: None, files: Vec::new() }).unwrap();
+    let mut reporter = start(Output { fd: write, look: look(false), columns: None, view: View::Run, files: Vec::new() }).unwrap();
     let events = breach();
     let reader = std::thread::spawn(move || std::io::read_to_string(Pipe::from(read)).unwrap());
     told(&mut *reporter, &events, At::ZERO);

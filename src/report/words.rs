@@ -14,9 +14,11 @@ pub(super) const fn stage(stage: Stage) -> &'static str {
         Stage::Baseline => "measuring before the change",
         Stage::Changing => "making the change",
         Stage::RollingOut => "rolling out",
+        Stage::Watching => "waiting for a rollout",
         Stage::Soaking => "measuring after the rollout",
         Stage::Aftermath => "measuring on after the breach",
         Stage::Draining => "waiting for the last answers",
+        Stage::PuttingBack => "putting back what was changed",
         Stage::Done => "over",
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::executor::Executor;
+use super::keeper::{Keeper, PutBackWhat};
 use super::recorder::Recorder;
 use crate::clock::Clock;
 use crate::cluster::connect::Connection;
@@ -46,6 +47,8 @@ pub struct Options {
     pub given: Vec<Value>,
     /// Manifests of each `apply` step, by step.
     pub applies: Vec<(usize, Vec<Value>)>,
+    /// Whether what the run changes is put back before it ends.
+    pub put_back: PutBackWhat,
     /// Seeds every random choice.
     pub seed: u64,
     /// The command that makes this run again.
@@ -69,8 +72,10 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
         cluster: options.connection.name.clone(),
         seed: options.seed,
         command: options.command,
+        put_back: options.put_back != PutBackWhat::Nothing,
     };
     let executor = Executor {
+        keeper: Keeper::new(options.put_back),
         connection: options.connection,
         scenario: options.scenario,
         request: options.request,
@@ -203,6 +208,7 @@ impl Run {
                     let commands = self.happened(What::Notice(text));
                     self.obey(commands);
                 }
+                Command::PutBack => self.put_back(),
                 Command::Finish => self.finished = true,
             }
         }
@@ -234,6 +240,16 @@ impl Run {
             let _ = driver.set_targets(&lane.name, targets.clone());
         }
         self.targets = targets;
+    }
+
+    /// Ends what still runs, so that nothing is changed any more and what follows is not told of, and puts back.
+    fn put_back(&mut self) {
+        let mut ending = std::mem::take(&mut self.tasks);
+        let (executor, news) = (Arc::clone(&self.executor), self.news.clone());
+        self.tasks.spawn(async move {
+            ending.shutdown().await;
+            executor.put_back(news).await;
+        });
     }
 
     /// No more slots; the traffic has stopped when all outcomes are in, or, for who called the run off, a moment later.

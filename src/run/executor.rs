@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::keeper::Keeper;
 use crate::clock::Clock;
 use crate::cluster::act::guard::{self, Place};
 use crate::cluster::connect::Connection;
@@ -38,18 +39,22 @@ pub(super) struct Executor {
     pub(super) clock: Clock,
     pub(super) seed: u64,
     pub(super) run_id: String,
+    /// Knows what is to be put back.
+    pub(super) keeper: Keeper,
 }
 
 impl Executor {
     /// Deploys the target, starts watching it, and reaches it for the first time. Goes on watching until it is dropped.
     pub(super) async fn prepare(self: Arc<Self>, out: mpsc::Sender<What>) {
         let mut watches = JoinSet::new();
-        let answer = tokio::time::timeout(self.scenario.given.ready_within, self.try_prepare(&out, &mut watches)).await;
+        let mut doing = "the API was asked".to_owned();
+        let prepared = self.try_prepare(&out, &mut watches, &mut doing);
+        let answer = tokio::time::timeout(self.scenario.given.ready_within, prepared).await;
         let what = match answer {
             Ok(Ok(plan)) => What::TargetReady(Box::new(plan)),
             Ok(Err(why)) => What::TargetUnready(why),
             Err(_) => What::TargetUnready(format!(
-                "the target was not ready within {}",
+                "the target was not ready within {}: {doing}",
                 humantime::format_duration(self.scenario.given.ready_within)
             )),
         };
@@ -58,19 +63,38 @@ impl Executor {
         }
     }
 
-    async fn try_prepare(&self, out: &mpsc::Sender<What>, watches: &mut JoinSet<()>) -> Result<TrafficPlan, String> {
+    /// `doing` says what is waited for.
+    async fn try_prepare(
+        &self,
+        out: &mpsc::Sender<What>,
+        watches: &mut JoinSet<()>,
+        doing: &mut String,
+    ) -> Result<TrafficPlan, String> {
         let target = &self.scenario.target;
         let said = |e: ClusterError| chain(&e);
+        self.keeper.before_apply(&self.connection, &self.given, &target.namespace).await.map_err(said)?;
         act::apply(&self.connection.writer, &self.given, &target.namespace).await.map_err(said)?;
+        self.keeper.before_change(&self.connection, target).await.map_err(said)?;
         let subject = discover::subject(&self.connection.reader, &target.namespace, &target.deployment).await.map_err(said)?;
         watches.spawn(watch::watch(self.connection.reader.clone(), subject.clone(), self.clock, out.clone()));
-        let api: Api<Deployment> = Api::namespaced(self.connection.reader.clone(), &target.namespace);
-        let complete = kube::runtime::wait::await_condition(api, &target.deployment, complete);
-        complete.await.map_err(|e| format!("could not wait for the deployment: {}", chain(&e)))?;
+        let observing = self.scenario.observe.is_some();
+        if observing {
+            discover::readable(&self.connection.reader, &target.namespace).await.map_err(said)?;
+        }
+        if !observing {
+            "the Deployment is not complete".clone_into(doing);
+            let api: Api<Deployment> = Api::namespaced(self.connection.reader.clone(), &target.namespace);
+            let complete = kube::runtime::wait::await_condition(api, &target.deployment, complete);
+            complete.await.map_err(|e| format!("could not wait for the deployment: {}", chain(&e)))?;
+        }
+        "its Ingress has no address".clone_into(doing);
         let mut entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
         while self.scenario.traffic.url.is_none() && entry.as_ref().is_none_or(|e| e.connect_to.is_none()) {
             if entry.is_none() && self.given.is_empty() {
-                return Err("no Ingress leads to the target, and the scenario gives no `traffic.url`".into());
+                return Err(format!(
+                    "no Ingress leads to deployment {}/{}, and no URL is given (`--url`, or `traffic.url` in a scenario)",
+                    target.namespace, target.deployment
+                ));
             }
             tokio::time::sleep(RETRY).await;
             entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
@@ -81,20 +105,38 @@ impl Executor {
         let plan = self.plan(entry, of_service.as_deref())?;
         // A stream may never end: whether one begins is for the run to see. Pods are asked as they come.
         for lane in plan.lanes.iter().filter(|lane| !matches!(lane.mode, Mode::Stream { .. }) && !lane.asks_pods()) {
-            self.reach(lane).await?;
+            self.reach(lane, observing, doing).await?;
         }
         Ok(plan)
     }
 
-    /// Tries until one request is answered well; the caller's time limit ends it.
-    async fn reach(&self, lane: &LanePlan) -> Result<(), String> {
+    /// Tries until one request is answered well; who observes takes any answer, because whether it is good is what is judged. The caller's time
+    /// limit ends it.
+    async fn reach(&self, lane: &LanePlan, any: bool, doing: &mut String) -> Result<(), String> {
         loop {
             let answer = load::once(lane, &self.run_id, self.clock).await.map_err(|e| chain(&e))?;
             if answer.outcome == Outcome::Ok {
                 return Ok(());
             }
+            if let Some(status) = answer.status.filter(|_| any) {
+                // Nobody said what to ask for, and the target knows of no such thing: its answers would say nothing about it.
+                if self.guesses_path() && (400..500).contains(&status) {
+                    let url = &lane.request.url;
+                    return Err(format!("{url} is answered with {status}: say what to ask for with --path or --url"));
+                }
+                return Ok(());
+            }
+            let status = answer.status.map(|s| format!(" {s}")).unwrap_or_default();
+            let note = Some(answer.note).filter(|n| !n.is_empty()).map(|n| format!(" ({n})")).unwrap_or_default();
+            *doing = format!("{} was asked, and the answer was {}{status}{note}", lane.request.url, answer.outcome.label());
             tokio::time::sleep(RETRY).await;
         }
+    }
+
+    /// Who observes and did not say what to ask for.
+    fn guesses_path(&self) -> bool {
+        let traffic = &self.scenario.traffic;
+        self.scenario.observe.is_some() && traffic.url.is_none() && traffic.path == "/"
     }
 
     /// The traffic that the scenario asks for, through the entries that were found.
@@ -102,6 +144,8 @@ impl Executor {
         let traffic = &self.scenario.traffic;
         let (url, connect_to) = match (&traffic.url, entry) {
             (Some(url), _) => (url.clone(), None),
+            // Who did not say what to ask for asks for what the Ingress leads here.
+            (None, Some(entry)) if self.guesses_path() => (format!("{}{}", entry.base, entry.path), entry.connect_to),
             (None, Some(entry)) => (format!("{}{}", entry.base, traffic.path), entry.connect_to),
             (None, None) => (String::new(), None),
         };
@@ -158,6 +202,7 @@ impl Executor {
         let patch = match self.scenario.when.get(step) {
             Some(Step::Apply(_)) => {
                 let objects = self.applies.iter().find(|(s, _)| *s == step).map(|(_, o)| o.as_slice()).unwrap_or_default();
+                self.keeper.before_apply(&self.connection, objects, ns).await?;
                 act::apply(writer, objects, ns).await?;
                 return self.generation().await.map(Some);
             }
@@ -178,7 +223,18 @@ impl Executor {
             }
             Some(Step::Wait(_)) | None => return Ok(None),
         };
-        act::patch_deployment(writer, ns, name, &patch).await.map(Some)
+        let generation = act::patch_deployment(writer, ns, name, &patch).await?;
+        self.keeper.after_change(&self.connection, target).await?;
+        Ok(Some(generation))
+    }
+
+    /// Puts back what the run changed.
+    pub(super) async fn put_back(self: Arc<Self>, out: mpsc::Sender<What>) {
+        let scales = self.scenario.when.iter().any(|step| matches!(step, Step::Scale(_)));
+        let limit = self.scenario.given.ready_within;
+        let done = self.keeper.put_back(&self.connection, &self.scenario.target, scales, limit).await;
+        // The loop is gone only when the run is.
+        drop(out.send(What::PutBack(done)).await);
     }
 
     /// Carries out the guard's action, and leaves a Kubernetes Event about one that the API accepted.
@@ -220,7 +276,7 @@ fn without_tls(url: &str) -> String {
 }
 
 /// The Deployment's status is up to date, and everything is available.
-fn complete(d: Option<&Deployment>) -> bool {
+pub(super) fn complete(d: Option<&Deployment>) -> bool {
     d.is_some_and(|d| {
         let status = d.status.clone().unwrap_or_default();
         let wanted = d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);

@@ -2,7 +2,9 @@
 
 mod dispatcher;
 mod executor;
+mod keeper;
 mod recorder;
 
 pub use dispatcher::{Options, dispatch};
+pub use keeper::PutBackWhat;
 pub use recorder::Recorder;

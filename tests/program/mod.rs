@@ -5,10 +5,14 @@
 mod bounds;
 mod ending;
 mod findings;
+mod gate;
 mod guards;
+mod lint;
 mod scenarios;
 mod simulation;
 mod starved;
+mod target;
+mod watch;
 mod wrong;
 
 use std::fs::File;

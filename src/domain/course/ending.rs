@@ -19,16 +19,9 @@ impl Course {
         // While a step is carried out, its own template is newer than what the run knows of.
         if let Some(by) = self.rollout.superseded().filter(|_| !self.step_runs) {
             let message = format!("somebody else changed the template while it was being measured: revision {by} is wanted now");
-            return self.decide(VerdictKind::Superseded, vec![Reason::new("target", message)]);
+            return self.decide(VerdictKind::Superseded, vec![Reason::new("template", message)]);
         }
-        match self.rollout.stuck(self.now) {
-            Ok(stuck) => {
-                self.decide(VerdictKind::Breach, vec![Reason::new("stuck", stuck.sentence())]);
-                self.stuck = Some(stuck);
-            }
-            Err(Some(at)) => self.wake_at(at),
-            Err(None) => {}
-        }
+        self.look_for_stuck();
         let standings = self.standings();
         if judge::first_missed(&standings).is_some() {
             let missed = standings.into_iter().filter_map(|s| match s.state {
@@ -40,6 +33,18 @@ impl Course {
         let early = self.early_reasons();
         if !early.is_empty() {
             self.decide(VerdictKind::Breach, early);
+        }
+    }
+
+    /// Looks for what keeps the rollout from completing.
+    pub(super) fn look_for_stuck(&mut self) {
+        match self.rollout.stuck(self.now) {
+            Ok(stuck) => {
+                self.decide(VerdictKind::Breach, vec![Reason::new("stuck", stuck.sentence())]);
+                self.stuck = Some(stuck);
+            }
+            Err(Some(at)) => self.wake_at(at),
+            Err(None) => {}
         }
     }
 

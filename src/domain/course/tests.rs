@@ -1,8 +1,11 @@
 mod guarding;
+mod observing;
+mod putting_back;
 
 use super::*;
+use crate::domain::event::{StepEnded, What};
 use crate::domain::fixtures::{head, lane};
-use crate::domain::rollout::state::{ContainerNow, PodState};
+use crate::domain::rollout::state::{ContainerNow, DeploymentState, PodState, ReplicaSetState};
 use crate::domain::rollout::tests::{container, deployment, name, pod, set};
 use crate::domain::scenario;
 use crate::domain::slice::SLICE_MICROS;

@@ -2,7 +2,7 @@
 
 use super::{Course, Stage};
 use crate::domain::breakdown::Breakdown;
-use crate::domain::event::RunStarted;
+use crate::domain::event::{PutBack, RunStarted};
 use crate::domain::judge::hearing::Hearing;
 use crate::domain::judge::{self, Plan, Standing};
 use crate::domain::rollout::state::KubeEvent;
@@ -47,6 +47,11 @@ impl Course {
     /// Why the rollout could not complete.
     pub const fn stuck(&self) -> Option<&Stuck> {
         self.stuck.as_ref()
+    }
+
+    /// What was put back in the end.
+    pub const fn put_back(&self) -> Option<&PutBack> {
+        self.put_back.as_ref()
     }
 
     /// The traffic that was planned.

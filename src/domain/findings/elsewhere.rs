@@ -5,6 +5,7 @@ use super::seen::{Open, Seen};
 use crate::domain::display::{count, plural};
 use crate::domain::outcome::Blame;
 use crate::domain::scenario::Step;
+use crate::domain::verdict::VerdictKind;
 
 /// One in so many requests may say nothing before that is worth a word.
 const ONE_IN: u64 = 20;
@@ -17,6 +18,11 @@ pub(super) fn superseded(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> {
     if rollout.is_lost() {
         let found = found("rollout superseded: the Deployment was deleted or replaced while it was being measured");
         return Some(found.advice(advice, "a verdict"));
+    }
+    if seen.course.head().scenario.observe.is_some() {
+        let other = seen.course.verdict().is_some_and(|v| v.verdict == VerdictKind::Superseded);
+        let found = || found("rollout superseded: the Deployment was given another template than the one that is measured");
+        return other.then(|| found().advice(advice, "a verdict about one change"));
     }
     seen.course.changed()?;
     let sets = rollout.sets();

@@ -2,6 +2,7 @@
 
 pub mod guard;
 mod pod;
+mod progress;
 pub mod state;
 mod stuck;
 
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::pod::{Membership, PodLife};
+pub use self::progress::Progress;
 use self::state::{DeploymentState, EndpointsState, PodState, ReplicaSetState, TemplateState};
 pub use self::stuck::Stuck;
 use super::time::At;

@@ -120,7 +120,8 @@ impl PodLife {
         self.terminating.is_none() && matches!(self.state.phase, PodPhase::Succeeded | PodPhase::Failed)
     }
 
-    pub(super) fn is_active(&self) -> bool {
+    /// Neither told to end nor gone.
+    pub fn is_active(&self) -> bool {
         self.gone.is_none() && self.terminating.is_none()
     }
 }

@@ -34,6 +34,16 @@ impl Stuck {
             None => format!("the rollout cannot complete: {}: {}", self.reason, self.message),
         }
     }
+
+    /// What to type to see more.
+    pub fn command(&self, namespace: &str) -> String {
+        match (&self.pod, self.reason.as_str()) {
+            (Some(pod), "CrashLoopBackOff") => format!("kubectl logs -n {namespace} {pod} --previous"),
+            (Some(pod), _) => format!("kubectl describe pod -n {namespace} {pod}"),
+            (None, "FailedCreate") => format!("kubectl describe quota,limits -n {namespace}"),
+            (None, _) => format!("kubectl get events -n {namespace} --sort-by=.lastTimestamp"),
+        }
+    }
 }
 
 /// What is wrong with a pod, and how long that may last.

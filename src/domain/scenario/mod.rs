@@ -1,5 +1,6 @@
 //! A scenario: what to deploy, what traffic to send, what to change, and what must hold meanwhile. Read as given / when / then.
 
+mod draft;
 mod lane;
 mod overlay;
 mod parse;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use draft::draft;
 pub use lane::{Entry, Lane, LaneMode, Leg};
 pub use overlay::merge_by_name;
 pub use parse::{ScenarioError, parse, rejudge};
@@ -39,6 +41,9 @@ pub struct Scenario {
     /// The change, step by step.
     #[serde(default)]
     pub when: Vec<Step>,
+    /// Nothing is changed: a rollout that somebody else makes is watched instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<Observe>,
     /// What must hold from the first step to the end.
     pub then: Vec<Objective>,
     /// The planned length of rollout and soak: an error budget is at least that of the traffic planned for it.
@@ -76,6 +81,19 @@ impl Scenario {
         limits.dedup();
         limits
     }
+}
+
+/// Which rollout is watched: the one that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observe {
+    /// When none is under way, waits for the next one, and `given.healthy_for` is demanded of the time before it. Otherwise the one that
+    /// ended last is judged by what its version does now.
+    #[serde(default)]
+    pub wait: bool,
+    /// Nothing is judged, and it goes on until a signal or the deadline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub endless: bool,
 }
 
 /// The Deployment under watch.

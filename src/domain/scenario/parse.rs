@@ -170,6 +170,14 @@ fn check(scenario: &Scenario) -> Result<(), (&'static str, String)> {
             return Err(("then", unknown("lane", lane, &names)));
         }
     }
+    if scenario.observe.is_some() {
+        if !scenario.when.is_empty() {
+            return Err(("when", "who observes changes nothing".into()));
+        }
+        if !scenario.given.apply.is_empty() || !scenario.given.overlay.is_empty() {
+            return Err(("given", "who observes deploys nothing".into()));
+        }
+    }
     for step in &scenario.when {
         if matches!(step, Step::Set(s) if s.image.is_none() && s.env.is_empty()) {
             return Err(("when", "a `set` step changes `image`, `env`, or both".into()));

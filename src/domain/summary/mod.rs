@@ -28,6 +28,7 @@ pub use validity::Validity;
 
 use super::course::Course;
 use super::display::clean;
+use super::event::PutBack;
 use super::findings::{self, Finding};
 use super::recording::Rejudged;
 use super::verdict::{Reason, VerdictKind};
@@ -50,6 +51,9 @@ pub struct Summary {
     /// There when this was judged again by other objectives than the run's own: it is not what the run itself ended in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejudged: Option<Rejudged>,
+    /// What to type to see more of what keeps the rollout from completing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
     /// Whether the run ended as its scenario says it must; nothing when the scenario says nothing, or nothing is decided.
     pub as_expected: Option<bool>,
     /// What the scenario says the run must end in.
@@ -75,6 +79,9 @@ pub struct Summary {
     pub rollout: Rollout,
     /// The steps of the change that were begun.
     pub steps: Vec<Step>,
+    /// What was put back in the end; nothing when nothing was to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_back: Option<PutBack>,
     /// Answers over time.
     pub timeline: Timeline,
     /// Whether the measurement can be believed; nothing in the first second of traffic.
@@ -159,6 +166,7 @@ impl Summary {
             schema: Schema::V1,
             as_expected: expected.as_ref().filter(|_| decision.verdict.is_some()).map(|e| e.missing.is_empty()),
             verdict: decision,
+            next: course.stuck().map(|stuck| clean(&stuck.command(&course.head().scenario.target.namespace))),
             rejudged: None,
             action: Action::of(course),
             expected,
@@ -170,12 +178,18 @@ impl Summary {
             propagation: Propagation::of(course),
             rollout: Rollout::of(course),
             steps: Step::all(course),
+            put_back: course.put_back().map(cleaned),
             timeline: Timeline::of(course),
             validity: Validity::of(course),
             kubernetes: KubeWarning::all(course),
             notices: Notice::all(course),
         }
     }
+}
+
+fn cleaned(put_back: &PutBack) -> PutBack {
+    let all = |list: &[String]| list.iter().map(|text| clean(text)).collect();
+    PutBack { done: all(&put_back.done), left: all(&put_back.left) }
 }
 
 impl Decision {

@@ -289,3 +289,21 @@ fn removed(p: &Pod) -> Option<Seconds> {
     let last_ready = p.endpoints.iter().rposition(|t| t.state == Membership::Ready)?;
     p.endpoints.get(last_ready + 1).map(|t| t.at_s)
 }
+
+/// How long it took until nobody sent to pods that were told to end: what a preStop sleep has to cover.
+pub(super) fn propagation(s: &Summary) -> Option<Element> {
+    const COLUMNS: &[Column] =
+        &[Code("pod"), Number("told to end"), Number("out of endpoints after"), Number("last request after"), Number("gone after")];
+    let p = s.propagation.as_ref()?;
+    let mut table = Table::new("Until nobody sent to pods that ended", COLUMNS);
+    let after = |length: Option<Millis>| length.map_or_else(|| "–".to_owned(), |l| span(l.0));
+    for d in p.pods.iter().take(PODS) {
+        table.row([d.pod.clone(), moment(d.told_s.0), after(d.removed_ms), after(d.last_request_ms), after(d.gone_ms)]);
+    }
+    let slowest = p.pods.iter().any(|d| d.removed_ms.is_some()).then_some(p.slowest_removal_ms);
+    let last = p.pods.iter().any(|d| d.last_request_ms.is_some()).then_some(p.slowest_last_request_ms);
+    table.classed_row("sum", ["the slowest".to_owned(), String::new(), after(slowest), after(last), String::new()]);
+    let note = "A preStop sleep has to be longer than the slowest last request; a last request is known to a tenth of a second.";
+    let table = section("Until nobody sent to pods that ended").with(table.element());
+    Some(table.all(more(p.pods.len(), PODS, "pods")).with(classed("p", "note").text(note)))
+}

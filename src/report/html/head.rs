@@ -44,6 +44,7 @@ pub(super) fn header(s: &Summary) -> Element {
         .all(meaning)
         .with(figures(s))
         .with(classed("p", "soft").text(place(s)))
+        .all(s.next.as_ref().map(|command| el("p").text("Next: ").with(el("code").text(command))))
         .all(expectation(s))
 }
 

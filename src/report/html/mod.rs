@@ -43,9 +43,11 @@ fn body(summary: &Summary) -> Element {
         happened::answered(summary),
         happened::rollout(summary),
         happened::pods(summary),
+        happened::propagation(summary),
         record::validity(summary),
         record::warnings(summary),
         record::notices(summary),
+        record::put_back(summary),
         Some(record::again(summary)),
     ];
     el("body").with(head::header(summary)).with(el("main").all(sections.into_iter().flatten()))

@@ -85,6 +85,14 @@ pub(super) fn notices(s: &Summary) -> Option<Element> {
     (!table.is_empty()).then(|| section("Notes").with(table.element()))
 }
 
+/// What was put back in the end, and what was not.
+pub(super) fn put_back(s: &Summary) -> Option<Element> {
+    let p = s.put_back.as_ref()?;
+    let done = p.done.iter().map(|text| el("li").text(text));
+    let left = p.left.iter().map(|text| el("li").with(el("strong").text("Not put back: ")).text(text));
+    Some(section("Put back").with(el("ul").all(done).all(left)))
+}
+
 /// How to run it again.
 pub(super) fn again(s: &Summary) -> Element {
     let run = &s.run;

@@ -10,8 +10,9 @@ pub use frame::frame;
 
 use super::look::Look;
 use super::text::{self, File};
+use super::tree::{self, Recent};
 use super::writer::Writer;
-use super::{DELIVERY, Output, Reporter};
+use super::{DELIVERY, Output, Reporter, View};
 use crate::domain::course::Course;
 use crate::domain::event::Event;
 use crate::domain::summary::Summary;
@@ -31,13 +32,15 @@ pub(super) struct Live {
     columns: Option<usize>,
     files: Vec<File>,
     drawn: Option<At>,
+    tree: Option<Recent>,
 }
 
 impl Live {
     pub(super) fn start(output: Output) -> io::Result<Self> {
         let terminal = output.fd.try_clone()?;
-        let Output { fd, look, columns, files } = output;
-        Ok(Self { writer: Writer::start(fd)?, terminal, look, columns, files, drawn: None })
+        let Output { fd, look, columns, view, files } = output;
+        let tree = (view == View::Tree).then(Recent::default);
+        Ok(Self { writer: Writer::start(fd)?, terminal, look, columns, files, drawn: None, tree })
     }
 
     /// Columns and rows now: the terminal's own word, then `$COLUMNS`, then what is usual.
@@ -50,12 +53,20 @@ impl Live {
 
 impl Reporter for Live {
     fn event(&mut self, event: &Event, course: &Course) {
+        if let Some(tree) = &mut self.tree {
+            tree.event(event, course);
+        }
         if self.drawn.is_some_and(|drawn| event.at < drawn + PERIOD) {
             return;
         }
         self.drawn = Some(event.at);
         let (columns, rows) = self.size();
-        let mut lines = frame(course, columns, self.look);
+        let mut lines = match &self.tree {
+            Some(recent) => {
+                tree::lines(course, recent, self.look).iter().map(|line| line.render(self.look, Some(columns))).collect()
+            }
+            None => frame(course, columns, self.look),
+        };
         // The line below the frame is the cursor's.
         lines.truncate(rows.saturating_sub(1));
         self.writer.frame(lines);

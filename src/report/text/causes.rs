@@ -74,7 +74,7 @@ fn texts(label: &str, text: &str, paint: Paint) -> Vec<Line> {
 }
 
 /// Breaks a text at spaces.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(in crate::report) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {
@@ -90,7 +90,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 /// A value as the lines of a manifest; what a patch takes away (`null`) is left out where it stands beside what it puts there.
-fn yaml(key: &str, value: &Value, depth: usize, lines: &mut Vec<String>) {
+pub(in crate::report) fn yaml(key: &str, value: &Value, depth: usize, lines: &mut Vec<String>) {
     let indent = "  ".repeat(depth);
     match value {
         Value::Object(map) => {

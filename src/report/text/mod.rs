@@ -4,6 +4,8 @@ mod causes;
 mod happened;
 mod why;
 
+pub(super) use causes::{wrap, yaml};
+
 use super::line::{Line, Paint, rendered};
 use super::look::Look;
 use crate::domain::display::moment;
@@ -38,8 +40,12 @@ pub fn summary(summary: &Summary, look: Look, files: &[File]) -> String {
 
 fn closing(summary: &Summary, files: &[File]) -> Vec<Line> {
     let again = Line::default().plus(Paint::Strong, "Run it again").to(14).text(&summary.run.command);
+    let put_back = summary.put_back.iter().flat_map(|p| {
+        let done = p.done.iter().map(|text| Line::default().plus(Paint::Strong, "Put back").to(14).text(text));
+        done.chain(p.left.iter().map(|text| Line::default().plus(Paint::Bad, "NOT PUT BACK").to(14).text(text)))
+    });
     let file = |f: &File| Line::default().plus(Paint::Strong, capital(&f.what)).to(14).text(&f.path);
-    std::iter::once(again).chain(files.iter().map(file)).collect()
+    put_back.chain([again]).chain(files.iter().map(file)).collect()
 }
 
 fn capital(word: &str) -> String {

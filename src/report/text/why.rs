@@ -25,6 +25,7 @@ pub(super) fn head(s: &Summary) -> Vec<Line> {
     lines.extend(decided(s));
     lines.extend(s.action.as_ref().map(words::action));
     lines.extend(s.action.as_ref().and_then(action_times));
+    lines.extend(s.next.as_ref().map(|command| Line::default().plus(Paint::Strong, "Next").text(format!(": {command}"))));
     lines.push(place(s));
     lines.extend(expectation(s));
     lines

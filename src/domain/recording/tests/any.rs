@@ -7,7 +7,7 @@ use proptest::option::of as maybe;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::domain::event::{Event, FORMAT, RunStarted, StepEnded, WatchState, What};
+use crate::domain::event::{Event, FORMAT, PutBack, RunStarted, StepEnded, WatchState, What};
 use crate::domain::outcome::{Counts, Outcome};
 use crate::domain::rollout::guard::{Action, ActionEnded, Record, Refusal, Revision, Verb};
 use crate::domain::rollout::state::{
@@ -65,11 +65,13 @@ fn what() -> BoxedStrategy<What> {
             .boxed(),
         select(vec![WatchState::Lost, WatchState::Restored]).prop_map(What::Watch).boxed(),
         text().prop_map(What::Notice).boxed(),
+        Just(What::Listed).boxed(),
         Just(What::Tick).boxed(),
         action().prop_map(|a| What::ActionStarted(Box::new(a))).boxed(),
         action_ended().prop_map(|e| What::ActionEnded(Box::new(e))).boxed(),
         any::<i32>().prop_map(What::Interrupted).boxed(),
         verdict().prop_map(What::Decided).boxed(),
+        (vec(text(), 0..3), vec(text(), 0..3)).prop_map(|(done, left)| What::PutBack(PutBack { done, left })).boxed(),
         Just(What::RunEnded).boxed(),
     ];
     assert_eq!(kinds.len(), KINDS, "a kind of event is not tried");
@@ -82,11 +84,11 @@ const KINDS: usize = {
         match what {
             What::RunStarted(_) | What::TargetReady(_) | What::TargetUnready(_) | What::TrafficStarted | What::StepStarted(_) => 5,
             What::StepEnded(_) | What::Slice(_) | What::Failure(_) | What::Gap(_) | What::Closed(_) | What::Validity(_) => 11,
-            What::TrafficStopped | What::Deployment(_) | What::DeploymentGone | What::ReplicaSet(_) => 15,
-            What::ReplicaSetGone(_) | What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) => 19,
-            What::EndpointSliceGone(_) | What::Kube(_) | What::Watch(_) | What::Notice(_) | What::Tick => 24,
-            What::ActionStarted(_) | What::ActionEnded(_) => 26,
-            What::Interrupted(_) | What::Decided(_) | What::RunEnded => 29,
+            What::TrafficStopped | What::Listed | What::Deployment(_) | What::DeploymentGone | What::ReplicaSet(_) => 16,
+            What::ReplicaSetGone(_) | What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) => 20,
+            What::EndpointSliceGone(_) | What::Kube(_) | What::Watch(_) | What::Notice(_) | What::Tick => 25,
+            What::ActionStarted(_) | What::ActionEnded(_) => 27,
+            What::Interrupted(_) | What::Decided(_) | What::PutBack(_) | What::RunEnded => 31,
         }
     }
     last(&What::RunEnded)
@@ -191,7 +193,7 @@ fn head() -> impl Strategy<Value = RunStarted> {
                 lane.rate = rates.0;
                 lane.profile[0].rate = rates.1;
             }
-            RunStarted { format: FORMAT, version, run_id, started, scenario, cluster, seed, command }
+            RunStarted { format: FORMAT, version, run_id, started, scenario, cluster, seed, command, put_back: seed % 2 == 1 }
         },
     )
 }
