@@ -225,8 +225,9 @@ fn what_cannot_be_judged_has_its_own_exit_codes() {
     cluster.roll("todo/backend:v3", &[]);
     says(&superseded.end(), 6, &["SUPERSEDED", "another template"]);
 
+    // The rollout that came in between is under way: this one follows it.
     let mut interrupted = cluster.gate(&["--wait"]);
-    interrupted.wait_for("stderr", "waiting for a rollout");
+    interrupted.wait_for("stderr", "rolling out");
     kill_process(interrupted.pid(), Signal::INT).unwrap();
     says(&interrupted.end(), 130, &["ABORTED"]);
 }

@@ -99,7 +99,8 @@ impl Cluster {
 
     fn run_of(&self, scenario: &str, guard: &str, more: &[&str]) -> Ended {
         let write = |folder: &Path, _: &mut std::process::Command| std::fs::write(folder.join("s.yaml"), scenario).unwrap();
-        let args = ["run", "--scenario", "s.yaml", "--kubeconfig", &self.kubeconfig, "--yes", "--guard", guard, "-o", "json"];
+        let args =
+            ["run", "--scenario", "s.yaml", "--kubeconfig", &self.kubeconfig, "--yes", "--keep", "--guard", guard, "-o", "json"];
         let args: Vec<&str> = args.into_iter().chain(more.iter().copied()).collect();
         let program = Program::start_with(&args, write);
         self.road.lock().unwrap().verifier = Some(program.pid());

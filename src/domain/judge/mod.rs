@@ -118,6 +118,29 @@ fn standing(objective: &Objective, tally: &Tally, plan: &Plan, now: At) -> Stand
     }
 }
 
+/// How long it takes until what could not be sent or seen so far is little enough to leave no doubt, if nothing is added to it and nothing
+/// more fails. Nothing when it is so by now, or when no time would help.
+pub fn doubt_lasts(objectives: &[Objective], tally: &Tally) -> Option<Duration> {
+    objectives.iter().filter_map(|o| doubt_of(o, tally)).max()
+}
+
+fn doubt_of(objective: &Objective, tally: &Tally) -> Option<Duration> {
+    let lanes = lanes_of(objective, tally);
+    let sums = merged(&lanes, |l| &l.measured);
+    let (share, bad) = match objective.goal {
+        Goal::Availability(share) => (share, sums.counts.bad()),
+        Goal::Latency { share, limit } => (share, lanes.iter().map(|l| slow_beyond(l, limit)).sum()),
+        Goal::LongestOutage(_) | Goal::DeployedWithin(_) => return None,
+    };
+    let doubtful = bad + sums.excluded();
+    if sums.excluded() == 0 || doubtful <= share.allowed(sums.due) {
+        return None;
+    }
+    let rate: f64 = lanes.iter().map(|l| l.rate).sum();
+    let needed = doubtful as f64 / (1.0 - share.fraction()) - sums.due as f64;
+    Duration::try_from_secs_f64(needed / rate).ok()
+}
+
 /// Between which two values the true one lies, of what an objective is about, for people. See [`confidence`].
 pub fn interval(objective: &Objective, tally: &Tally) -> Option<(String, String)> {
     let sums = merged(&lanes_of(objective, tally), |l| &l.measured);

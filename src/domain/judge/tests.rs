@@ -61,6 +61,9 @@ fn what_could_not_be_sent_is_neither_failure_nor_success() {
     t.slice(&lost);
     let open = State::Open("3 of 100 requests could not be sent or seen; with 0 failures, 1 are allowed".into());
     assert_eq!(state("availability >= 99%", &t, &plan(true), At(0)), open);
+    let lasts = |objective: &str| doubt_lasts(&[objective.parse().unwrap()], &t).map(|span| span.as_millis());
+    assert_eq!(lasts("availability >= 99%"), Some(1_000), "200 more, at 200 a second");
+    assert_eq!((lasts("availability >= 97%"), lasts("availability >= 100%"), lasts("longest_outage < 1s")), (None, None, None));
 
     t.slice(&slice("fresh", 3, 300, 300, 0));
     assert_eq!(state("availability >= 99%", &t, &plan(true), At(0)), State::Met, "even if all three had failed");

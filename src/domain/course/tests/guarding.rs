@@ -223,7 +223,10 @@ fn a_breach_that_is_found_when_all_is_over_is_acted_on_without_traffic() {
     run.traffic(5, 59, 1);
     run.say(What::ReplicaSet(Box::new(ReplicaSetState { replicas: 0, ..set("old", 1) })));
     run.say(What::ReplicaSet(Box::new(set("new", 2))));
-    run.say(What::PodGone(name("uid-o1")));
+    for (old, new) in [("uid-o1", "n1"), ("uid-o2", "n2")] {
+        run.say(What::PodGone(name(old)));
+        run.say(What::Pod(Box::new(pod(new, "new", true, false))));
+    }
     run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [2, 2, 2, 2]))));
     run.traffic(10, 10, 0);
     assert_eq!(

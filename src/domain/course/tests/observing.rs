@@ -136,6 +136,8 @@ fn a_rollout_that_is_stuck_already_needs_no_traffic_to_be_a_breach() {
     run.say(What::Pod(Box::new(PodState { containers: vec![container(waiting, 3, None)], ..pod("n1", "new", false, false) })));
     assert_eq!(run.course.verdict(), None, "not everything was listed");
     run.say(What::Listed);
+    assert_eq!(run.taken(), [Command::StopTraffic], "there is none, but what comes after it is the guard's");
+    run.say(What::TrafficStopped);
     assert_eq!(run.taken(), [Command::Finish]);
     assert_eq!(run.verdict(), (VerdictKind::Breach, vec!["stuck"]));
     let next = crate::domain::summary::Summary::of(&run.course).next;
