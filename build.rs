@@ -10,7 +10,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PATH");
     let path = env::var_os("PATH").unwrap_or_default();
-    for program in ["kubectl", "chromium"] {
+    for program in ["kubectl", "chromium", "promtool"] {
         println!("cargo::rustc-check-cfg=cfg(has_{program})");
         let places: Vec<PathBuf> = env::split_paths(&path).map(|folder| folder.join(program)).collect();
         if let Some(found) = places.iter().find(|place| Path::is_file(place)) {

@@ -19,12 +19,15 @@
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod controller;
 pub mod domain;
 pub mod exit;
 pub mod load;
+pub mod metrics;
 pub mod report;
 pub mod run;
 pub mod sandbox;
+pub mod serve;
 pub mod simulate;
 pub mod workload;
 

@@ -15,9 +15,29 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("load", shells),
         ("cluster", shells),
         ("report", shells),
+        ("metrics", shells),
         ("run", &["domain", "clock", "load", "cluster", "report"]),
+        ("controller", &["domain", "clock", "cluster", "report", "metrics", "run"]),
+        ("serve", &["domain", "clock", "cluster", "metrics", "controller"]),
         ("exit", &["domain"]),
-        ("cli", &["domain", "clock", "load", "cluster", "report", "run", "sandbox", "simulate", "workload", "exit"]),
+        (
+            "cli",
+            &[
+                "domain",
+                "clock",
+                "load",
+                "cluster",
+                "report",
+                "metrics",
+                "run",
+                "controller",
+                "serve",
+                "sandbox",
+                "simulate",
+                "workload",
+                "exit",
+            ],
+        ),
     ])
 }
 

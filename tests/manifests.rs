@@ -6,19 +6,33 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+const BACKEND: &str = "k8s/todo/backend";
+const SERVICE: &str = "k8s/verifier/base";
+
 fn manifest(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/todo/backend").join(name);
+    manifest_of(BACKEND, name)
+}
+
+fn manifest_of(folder: &str, name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
     serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// Reads a manifest as its Kubernetes type and back: a field that is misspelt or misplaced does not survive.
 #[track_caller]
 fn assert_known<T: Serialize + DeserializeOwned>(name: &str) {
-    let written = manifest(name);
+    assert_known_of::<T>(BACKEND, name);
+}
+
+#[track_caller]
+fn assert_known_of<T: Serialize + DeserializeOwned>(folder: &str, name: &str) {
+    let written = manifest_of(folder, name);
     let read: T = serde_json::from_value(written.clone()).unwrap();
     assert_eq!(serde_json::to_value(read).unwrap(), written, "{name}");
 }
@@ -35,15 +49,47 @@ fn every_field_is_one_that_kubernetes_knows() {
 }
 
 #[test]
-fn the_kustomization_names_every_file() {
-    let mut named: Vec<String> = serde_json::from_value(manifest("kustomization.yaml")["resources"].clone()).unwrap();
-    named.push("kustomization.yaml".to_owned());
-    named.sort();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/todo/backend");
-    let mut there: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    there.sort();
-    assert_eq!(named, there);
+fn every_field_of_the_service_is_one_that_kubernetes_knows() {
+    assert_known_of::<CustomResourceDefinition>(SERVICE, "crds.yaml");
+    assert_known_of::<Namespace>(SERVICE, "namespace.yaml");
+    assert_known_of::<ServiceAccount>(SERVICE, "serviceaccount.yaml");
+    assert_known_of::<ClusterRole>(SERVICE, "clusterrole.yaml");
+    assert_known_of::<ClusterRoleBinding>(SERVICE, "clusterrolebinding.yaml");
+    assert_known_of::<Deployment>(SERVICE, "deployment.yaml");
+    assert_known_of::<Service>(SERVICE, "service.yaml");
+}
+
+#[test]
+fn the_kustomizations_name_every_file() {
+    for folder in [BACKEND, SERVICE] {
+        let mut named: Vec<String> =
+            serde_json::from_value(manifest_of(folder, "kustomization.yaml")["resources"].clone()).unwrap();
+        named.push("kustomization.yaml".to_owned());
+        named.sort();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut there: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        there.sort();
+        assert_eq!(named, there);
+    }
+}
+
+#[test]
+fn the_service_is_one_and_may_write_nothing_but_what_it_must() {
+    let (deployment, service) = (manifest_of(SERVICE, "deployment.yaml"), manifest_of(SERVICE, "service.yaml"));
+    let pod = &deployment["spec"]["template"];
+    assert_eq!((&deployment["spec"]["replicas"], &deployment["spec"]["strategy"]["type"]), (&1.into(), &"Recreate".into()));
+    assert_eq!(service["spec"]["selector"], deployment["spec"]["selector"]["matchLabels"]);
+    assert_eq!(pod["metadata"]["annotations"]["prometheus.io/port"], service["spec"]["ports"][0]["port"].to_string());
+    let role = manifest_of(SERVICE, "clusterrole.yaml");
+    for rule in role["rules"].as_array().unwrap() {
+        let named: Vec<&str> = ["apiGroups", "resources", "verbs"]
+            .iter()
+            .flat_map(|field| rule[field].as_array().unwrap())
+            .map(|word| word.as_str().unwrap())
+            .collect();
+        assert!(!named.iter().any(|word| ["*", "secrets", "configmaps", "update", "deletecollection"].contains(word)), "{rule}");
+    }
 }
 
 #[test]

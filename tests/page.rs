@@ -18,13 +18,13 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What came of a page.
 #[derive(Debug)]
-struct Seen {
+pub(crate) struct Seen {
     /// The document after it was loaded.
-    document: String,
+    pub(crate) document: String,
     /// What was said on the page's console, by the page or by the browser about it.
-    console: Vec<String>,
+    pub(crate) console: Vec<String>,
     /// What the page asked for.
-    requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
 }
 
 /// A browser, killed when a test ends early.
@@ -41,16 +41,28 @@ impl Drop for Browser {
 /// Shows a page in a browser of its own that finds no host by any name or address.
 fn show(page: &str) -> Seen {
     let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    std::fs::write(&file, page).unwrap();
+    visit(&format!("file://{}", file.display()), &["--host-resolver-rules=MAP * ~NOTFOUND"])
+}
+
+/// The same for a page that is served on this machine's loopback address; its script has a few seconds.
+pub(crate) fn served(url: &str) -> Seen {
+    visit(url, &["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=3000"])
+}
+
+fn visit(url: &str, more: &[&str]) -> Seen {
+    let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("page.html"), page).unwrap();
     let output = |name: &str| Stdio::from(File::create(path(name)).unwrap());
     let child = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"])
-        .args(["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--dump-dom"])
+        .args(more)
+        .args(["--enable-logging=stderr", "--dump-dom"])
         .arg(format!("--user-data-dir={}", path("profile").display()))
         .arg(format!("--log-net-log={}", path("net.json").display()))
-        .arg(format!("file://{}", path("page.html").display()))
+        .arg(url)
         .stdin(Stdio::null())
         .stdout(output("document"))
         .stderr(output("log"))

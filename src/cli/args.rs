@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod rollout;
+mod serve;
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::rollout::{GateArgs, InitArgs, LintArgs, WatchArgs};
+pub(super) use self::serve::ServeArgs;
 use crate::domain::objective::Objective;
 use crate::domain::rollout::guard::Guard;
 use crate::domain::secret::Secret;
@@ -28,6 +30,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Follow a rollout that somebody else makes to its verdict: for CI, after a deploy.
     Gate(GateArgs),
+    /// Verify every rollout of the Deployments that ask for it, and probe them in between: the in-cluster service.
+    Serve(ServeArgs),
+    /// Print the manifests of the kinds that `serve` keeps its verifications in.
+    Manifests,
     /// Start a small Kubernetes in the foreground and print its kubeconfig and ingress URL.
     Sandbox(SandboxArgs),
     /// Report and judge a recorded run again, without a cluster and without a request.

@@ -21,7 +21,7 @@ const FOUND_WITHIN: u64 = 30;
 const WINDOW: u64 = 30;
 
 pub(super) fn main(args: &GateArgs) -> Exit {
-    let observe = Observe { wait: args.wait, endless: false };
+    let observe = Observe { wait: args.wait, endless: false, renew: None };
     let ended = sandbox::block_on(go(args, observe, View::Run)).unwrap_or_else(|error| Err(unreachable(error)));
     ended.unwrap_or_else(|Stop(message, exit)| complain(&message, exit))
 }
@@ -50,6 +50,7 @@ pub(super) async fn go(args: &GateArgs, observe: Observe, view: View) -> Result<
         command,
         recorder: conduct::recorder(&args.report)?,
         reporters: conduct::reporters(&args.report, &outs, view)?,
+        permit: None,
     };
     let course = dispatch(options).await.map_err(|e| unreachable(format!("could not watch for signals: {e}")))?;
     Ok(conduct::finish(&args.report, &outs, &course))

@@ -14,6 +14,7 @@ const FILES: &[(&str, &str)] = embedded![
     "k8s/todo/backend/service.yaml",
     "k8s/todo/backend/serviceaccount.yaml",
     "k8s/todo/quota/quota.yaml",
+    "k8s/verifier/base/crds.yaml",
     "scenarios/abrupt-stop.yaml",
     "scenarios/bad-image.yaml",
     "scenarios/crash-loop.yaml",
@@ -37,6 +38,9 @@ const FILES: &[(&str, &str)] = embedded![
     "scenarios/ten-thousand-users.yaml",
     "scenarios/unschedulable.yaml",
 ];
+
+/// The kinds that the service keeps its verifications in.
+pub(super) const CRDS: &str = "k8s/verifier/base/crds.yaml";
 
 /// The names of all scenarios.
 pub(super) fn scenarios() -> impl Iterator<Item = &'static str> {

@@ -19,6 +19,7 @@ mod replay;
 mod request;
 mod run;
 mod sandbox;
+mod serve;
 mod simulate;
 mod watch;
 
@@ -53,6 +54,8 @@ pub fn main() -> ExitCode {
         Command::Lint(args) => lint::main(&args),
         Command::Load(args) => load::main(&args),
         Command::Probe(args) => probe::main(&args),
+        Command::Serve(args) => serve::main(&args),
+        Command::Manifests => library::manifests(library::CRDS).iter().fold(Exit::Pass, |_, (_, text)| output::print(text)),
         Command::Sandbox(args) => sandbox::main(&args),
         Command::Explain { code } => explain::main(code.as_deref()),
         Command::Simulate(args) => simulate::main(&args),

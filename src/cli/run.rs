@@ -145,6 +145,7 @@ async fn try_go(args: &RunArgs, mut plan: Plan) -> Result<Exit, Stop> {
         command,
         recorder,
         reporters: conduct::reporters(&args.report, &plan.outs, conduct::View::Run)?,
+        permit: None,
     };
     let ended = dispatch(options).await;
     if let Some(sandbox) = sandbox

@@ -1,11 +1,15 @@
 //! Which cluster: never the current context by itself, always one that was named.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use thiserror::Error;
+
+use super::count::{Counted, Counter};
 
 /// Longest wait for one answer of the API outside of watches.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,8 +70,19 @@ pub async fn configure(choice: &Choice) -> Result<(Config, String), ConnectError
 }
 
 /// Prepares the two clients of a connection. Nothing is sent yet.
-pub fn connect(mut config: Config, name: String) -> Result<Connection, ConnectError> {
-    let client = |config: Config| Client::try_from(config).map_err(|e| ConnectError::Client(Box::new(e)));
+pub fn connect(config: Config, name: String) -> Result<Connection, ConnectError> {
+    connect_counted(config, name, None)
+}
+
+/// The same, with every call counted.
+pub fn connect_counted(mut config: Config, name: String, counter: Option<Counter>) -> Result<Connection, ConnectError> {
+    let client = |config: Config| -> Result<Client, ConnectError> {
+        let builder = ClientBuilder::try_from(config).map_err(|e| ConnectError::Client(Box::new(e)))?;
+        Ok(match &counter {
+            None => builder.build(),
+            Some(counter) => builder.with_layer(&Counted(Arc::clone(counter))).build(),
+        })
+    };
     config.connect_timeout = Some(CALL_TIMEOUT);
     config.write_timeout = Some(CALL_TIMEOUT);
     let reader = client(config.clone())?;

@@ -5,10 +5,14 @@ pub mod act;
 pub mod around;
 pub mod connect;
 mod convert;
+pub mod count;
 pub mod discover;
+pub mod fleet;
 mod kinds;
 pub mod put_back;
+pub mod review;
 mod time;
+pub mod verification;
 pub mod watch;
 
 use thiserror::Error;

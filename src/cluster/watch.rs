@@ -110,7 +110,7 @@ fn gone<K: Resource>(object: &K) -> Gone {
     Gone { name: text(object.meta().name.as_ref()), uid: text(object.meta().uid.as_ref()) }
 }
 
-fn stream<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
+pub(super) fn stream<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {

@@ -357,7 +357,7 @@ impl Course {
 
     /// A PASS is not certified yet, or what we failed to send leaves it in doubt, and there is time for the requests that it lacks.
     fn is_worth_waiting(&self) -> bool {
-        let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
+        let left = self.deadline().since(self.now);
         let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
         let certified_in_time = lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate);
         let patience = (self.entered + self.head.scenario.soak + PATIENCE_WITH_US).since(self.now).min(left);
@@ -386,13 +386,28 @@ impl Course {
         true
     }
 
+    /// When the run must be over.
+    fn deadline(&self) -> At {
+        let renew = self.head.scenario.observe.and_then(|o| o.renew);
+        match (renew, self.changed) {
+            (Some(_), Some(changed)) => changed + self.head.scenario.deadline,
+            (Some(renew), None) => At::ZERO + renew,
+            (None, _) => At::ZERO + self.head.scenario.deadline,
+        }
+    }
+
     fn is_overdue(&mut self) -> bool {
-        let deadline = self.head.scenario.deadline;
-        let overdue = self.lasted(At::ZERO, deadline);
+        let deadline = self.deadline();
+        let overdue = self.now >= deadline;
         if overdue {
             let waiting = self.waiting_for().map(|what| format!(": {what}")).unwrap_or_default();
-            let message = format!("the run was not over after {}{waiting}", humantime::format_duration(deadline));
+            let scenario = &self.head.scenario;
+            let waited = scenario.observe.and_then(|o| o.renew).filter(|_| self.changed.is_none());
+            let after = humantime::format_duration(waited.unwrap_or(scenario.deadline));
+            let message = format!("the run was not over after {after}{waiting}");
             self.decide(VerdictKind::Inconclusive, vec![Reason::new("deadline", message)]);
+        } else {
+            self.wake_at(deadline);
         }
         overdue
     }

@@ -16,6 +16,7 @@ pub mod lint;
 pub mod objective;
 pub mod outcome;
 pub mod pacing;
+pub mod policy;
 pub mod propagation;
 pub mod recording;
 pub mod rollout;

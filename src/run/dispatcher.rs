@@ -1,6 +1,7 @@
 //! The one loop that owns a run. Everything that happens becomes an event here: stamped, recorded, folded, shown, and answered with the
 //! course's commands.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::executor::Executor;
+use super::executor::{Executor, Permit};
 use super::keeper::{Keeper, PutBackWhat};
 use super::recorder::Recorder;
 use crate::clock::Clock;
@@ -57,10 +58,31 @@ pub struct Options {
     pub recorder: Option<Recorder>,
     /// Shows it.
     pub reporters: Vec<Box<dyn Reporter>>,
+    /// Asked before the guard acts; without one it always may.
+    pub permit: Option<Permit>,
 }
 
-/// Runs to the end and answers with the course, which knows everything.
+/// Runs to the end and answers with the course, which knows everything. SIGINT and SIGTERM call it off.
 pub async fn dispatch(options: Options) -> std::io::Result<Course> {
+    let (stop, stopped) = mpsc::channel(1);
+    let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        course = carry_out(options, stopped) => Ok(course),
+        never = pass_on(signals, stop) => match never {},
+    }
+}
+
+/// Passes signals on for as long as it is asked to.
+async fn pass_on((mut interrupt, mut terminate): (Signal, Signal), stop: mpsc::Sender<i32>) -> Infallible {
+    loop {
+        let number = caught(&mut interrupt, &mut terminate).await;
+        // The run takes what comes until it is over, and this is over with it.
+        let _ = stop.send(number).await;
+    }
+}
+
+/// The same for one run of many in a process: what comes through `stop` calls it off, as the signal of that number would.
+pub async fn carry_out(options: Options, stop: mpsc::Receiver<i32>) -> Course {
     let clock = Clock::start();
     let run_id = run_id(&clock, options.seed);
     let head = RunStarted {
@@ -84,6 +106,7 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
         clock,
         seed: options.seed,
         run_id,
+        permit: options.permit,
     };
     let (news, inbox) = mpsc::channel(QUEUE);
     let (load, load_inbox) = mpsc::channel(LOAD_QUEUE);
@@ -103,8 +126,8 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
     };
     run.happened(What::RunStarted(Box::new(head)));
     run.obey(commands);
-    run.until_the_end(inbox, load_inbox).await?;
-    Ok(run.close())
+    run.until_the_end(inbox, load_inbox, stop).await;
+    run.close()
 }
 
 /// `r-` and eight hex digits: enough to tell runs apart in a log, drawn from start time and seed.
@@ -133,15 +156,14 @@ impl Run {
         &mut self,
         mut inbox: mpsc::Receiver<What>,
         mut load_inbox: mpsc::Receiver<LoadEvent>,
-    ) -> std::io::Result<()> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        mut stop: mpsc::Receiver<i32>,
+    ) {
         while !self.finished {
             let beat = self.clock.now() + BEAT;
             let wake = self.clock.instant(self.course.wake().map_or(beat, |at| at.min(beat)));
             let what = tokio::select! {
                 biased;
-                what = caught(&mut interrupt, &mut terminate) => what,
+                Some(number) = stop.recv() => What::Interrupted(number),
                 // News of the cluster is rare. A loop that is starved never comes to the end of the traffic's.
                 Some(what) = inbox.recv() => what,
                 Some(event) = load_inbox.recv() => event.into(),
@@ -157,7 +179,6 @@ impl Run {
             let commands = self.happened(what);
             self.obey(commands);
         }
-        Ok(())
     }
 
     /// Stamps, records, folds and shows one event; and the verdict, when that is new or has found further reasons.
@@ -293,10 +314,10 @@ impl Run {
     }
 }
 
-async fn caught(interrupt: &mut Signal, terminate: &mut Signal) -> What {
+async fn caught(interrupt: &mut Signal, terminate: &mut Signal) -> i32 {
     let number = tokio::select! {
         _ = interrupt.recv() => SignalKind::interrupt(),
         _ = terminate.recv() => SignalKind::terminate(),
     };
-    What::Interrupted(number.as_raw_value())
+    number.as_raw_value()
 }

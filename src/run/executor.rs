@@ -41,7 +41,12 @@ pub(super) struct Executor {
     pub(super) run_id: String,
     /// Knows what is to be put back.
     pub(super) keeper: Keeper,
+    /// Says whether the guard may act.
+    pub(super) permit: Option<Permit>,
 }
+
+/// Takes one action of the guard out of what may be done, or says why nothing is left.
+pub type Permit = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 impl Executor {
     /// Deploys the target, starts watching it, and reaches it for the first time. Goes on watching until it is dropped.
@@ -241,7 +246,10 @@ impl Executor {
     pub(super) async fn act(self: Arc<Self>, action: Box<Action>, out: mpsc::Sender<What>) {
         let (writer, target) = (&self.connection.writer, &self.scenario.target);
         let place = Place { namespace: &target.namespace, deployment: &target.deployment, run: &self.run_id };
-        let ended = guard::carry_out(writer, self.clock, place, &action).await;
+        let ended = match self.permit.as_ref().map_or(Ok(()), |permit| permit()) {
+            Ok(()) => guard::carry_out(writer, self.clock, place, &action).await,
+            Err(why) => ActionEnded::Failed { why, paused: None },
+        };
         let accepted = matches!(ended, ActionEnded::Accepted { .. } | ActionEnded::Failed { paused: Some(_), .. });
         if out.send(What::ActionEnded(Box::new(ended))).await.is_err() || !accepted {
             return;

@@ -5,6 +5,7 @@ mod executor;
 mod keeper;
 mod recorder;
 
-pub use dispatcher::{Options, dispatch};
+pub use dispatcher::{Options, carry_out, dispatch};
+pub use executor::Permit;
 pub use keeper::PutBackWhat;
 pub use recorder::Recorder;

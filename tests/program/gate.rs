@@ -67,6 +67,16 @@ impl Cluster {
         self.runtime.block_on(act::apply(&self.connection.writer, &[namespace], "default")).unwrap();
     }
 
+    pub(super) fn apply(&self, objects: &[Value]) {
+        self.runtime.block_on(act::apply(&self.connection.writer, objects, "todo")).unwrap();
+    }
+
+    /// What the API answers to a read.
+    pub(super) fn get(&self, path: &str) -> Value {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        self.runtime.block_on(self.connection.reader.request(request)).unwrap()
+    }
+
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.program.path("sandbox.kubeconfig")
     }

@@ -9,6 +9,7 @@ mod gate;
 mod guards;
 mod lint;
 mod scenarios;
+mod serve;
 mod simulation;
 mod starved;
 mod target;

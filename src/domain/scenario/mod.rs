@@ -94,6 +94,10 @@ pub struct Observe {
     /// Nothing is judged, and it goes on until a signal or the deadline.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub endless: bool,
+    /// One of a series: the deadline counts from the beginning of the rollout, and the waiting for it ends after this, so that the next run
+    /// begins with empty tables.
+    #[serde(default, with = "human::optional", skip_serializing_if = "Option::is_none")]
+    pub renew: Option<Duration>,
 }
 
 /// The Deployment under watch.

@@ -1,0 +1,153 @@
+//! `verifier serve`: the in-cluster service, or the same on a sandbox of its own, for whoever wants to look.
+
+mod demo;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use super::args::ServeArgs;
+use super::attached::Attached;
+use super::conduct::{self, Stop, unreachable, usage};
+use super::output::{complain, print, say};
+use super::sandbox;
+use crate::clock::Clock;
+use crate::cluster::chain;
+use crate::cluster::connect::{Connection, configure, connect_counted};
+use crate::cluster::count::Counter;
+use crate::controller::{Board, Controller, Settings};
+use crate::exit::Exit;
+use crate::metrics::Metrics;
+use crate::serve::{Access, routes, serve};
+
+/// What is logged when `RUST_LOG` says nothing.
+const LOGGED: &str = "warn,verifier=info";
+
+pub(super) fn main(args: &ServeArgs) -> Exit {
+    log();
+    let ended = sandbox::block_on(go(args)).unwrap_or_else(|error| Err(unreachable(error)));
+    ended.unwrap_or_else(|Stop(message, exit)| complain(&message, exit))
+}
+
+/// To standard error: lines for people on a terminal, JSON for programs.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Somebody who set one up before is not in the way.
+    drop(if std::io::stderr().is_terminal() { log.try_init() } else { log.json().try_init() });
+}
+
+async fn go(args: &ServeArgs) -> Result<Exit, Stop> {
+    let failed = |e: std::io::Error| unreachable(format!("could not watch for signals: {e}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|e| usage(format!("--listen {}: {e}", args.listen)))?;
+    let address = listener.local_addr().map_err(|e| unreachable(e.to_string()))?;
+    let (clock, metrics) = (Clock::start(), Metrics::default());
+    let seed = sandbox::draw().map_err(unreachable)?;
+    let (sandbox, connection) = open(args, &metrics, seed).await?;
+    let stop = CancellationToken::new();
+    let service =
+        Service { args, seed, clock, metrics, connection: connection.clone(), board: Board::default(), stop: stop.clone() };
+    let running = service.run(listener, address);
+    let caught = async {
+        tokio::select! {
+            _ = interrupt.recv() => SignalKind::interrupt(),
+            _ = terminate.recv() => SignalKind::terminate(),
+        }
+    };
+    let mut running = std::pin::pin!(running);
+    let ended = tokio::select! {
+        ended = &mut running => ended.map(|()| Exit::Pass),
+        number = caught => {
+            stop.cancel();
+            running.await.map(|()| Exit::Signal(number.as_raw_value()))
+        }
+    };
+    if let Some(sandbox) = sandbox
+        && let Err(error) = sandbox.stop().await
+    {
+        say(&format!("warning: the sandbox did not end well: {}", chain(&error)));
+    }
+    ended
+}
+
+/// The cluster that was chosen, or a sandbox that ends with the service.
+async fn open(args: &ServeArgs, metrics: &Metrics, seed: u64) -> Result<(Option<Attached>, Connection), Stop> {
+    let counted = metrics.clone();
+    let counter: Counter = Arc::new(move |code| counted.store().call(code));
+    let (sandbox, config, name) = if args.sandbox {
+        let started = Attached::start(&[], demo::INGRESS_LAG, seed).await;
+        let (sandbox, config) = started.map_err(|e| unreachable(chain(&e)))?;
+        (Some(sandbox), config, "sandbox".to_owned())
+    } else {
+        let choice = conduct::choose(&args.cluster).ok_or_else(|| {
+            usage("no cluster was named, and this does not run in one: say --context, --kubeconfig, or --sandbox to look at one of its own")
+        })?;
+        let (config, name) = configure(&choice).await.map_err(|e| unreachable(chain(&e)))?;
+        (None, config, name)
+    };
+    let connection = connect_counted(config, name, Some(counter)).map_err(|e| unreachable(chain(&e)))?;
+    Ok((sandbox, connection))
+}
+
+struct Service<'a> {
+    args: &'a ServeArgs,
+    seed: u64,
+    clock: Clock,
+    metrics: Metrics,
+    connection: Connection,
+    board: Board,
+    stop: CancellationToken,
+}
+
+impl Service<'_> {
+    /// Until it is told to stop, or cannot go on.
+    async fn run(self, listener: TcpListener, address: SocketAddr) -> Result<(), Stop> {
+        let access = if address.ip().is_loopback() { Access::Loopback } else { Access::Token(self.connection.reader.clone()) };
+        let routes = routes(self.board.clone(), self.metrics.clone(), self.clock, access);
+        print(&format!("page        http://{address}/\nmetrics     http://{address}/metrics\n"));
+        let settings = Settings {
+            namespace: self.args.namespace.clone(),
+            ceiling: self.args.max_rate,
+            max_actions: self.args.max_actions,
+            keep: self.args.keep,
+            keep_for: self.args.keep_for,
+            seed: self.seed,
+            command: "verifier serve".into(),
+        };
+        let controller = Controller::run(
+            self.connection.clone(),
+            settings,
+            self.clock,
+            self.board.clone(),
+            self.metrics.clone(),
+            self.stop.clone(),
+        );
+        let demo = async {
+            if self.args.sandbox {
+                demo::play(&self.connection, &self.board, &self.stop).await
+            } else {
+                self.stop.cancelled().await;
+                Ok(())
+            }
+        };
+        let answers = serve(listener, routes, self.stop.clone());
+        // Whichever cannot go on ends the others.
+        let ended = tokio::join!(
+            async {
+                controller.await;
+                self.stop.cancel();
+            },
+            async { answers.await.inspect_err(|_| self.stop.cancel()) },
+            async { demo.await.inspect_err(|_| self.stop.cancel()) },
+        );
+        ended.1.map_err(|e| unreachable(format!("could not answer: {e}")))?;
+        ended.2.map_err(unreachable)
+    }
+}

@@ -1,0 +1,332 @@
+//! What is known now, for whoever asks: policies, live runs, the last verifications, and the reports of ended ones. Everything is bounded.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::feed::{Feed, Follower};
+use crate::cluster::verification::{Found, name_of};
+use crate::domain::policy::Key;
+use crate::domain::policy::plan::{Book, Idle, Watched};
+use crate::domain::policy::spec::PolicySpec;
+use crate::domain::policy::verification::VerificationStatus;
+
+/// Verifications of one Deployment that are shown, the latest ones.
+const SHOWN: usize = 100;
+/// Reports that are kept, of all Deployments together.
+const REPORTS: usize = 50;
+/// Bytes of all of them.
+const REPORT_BYTES: usize = 32 << 20;
+
+/// Shared by the service's parts.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    ready: bool,
+    cards: BTreeMap<Key, Card>,
+    reports: VecDeque<(String, Arc<str>)>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Card {
+    policy: Option<Result<PolicySpec, String>>,
+    idle: Option<Idle>,
+    live: Option<(Live, Feed)>,
+    budget_left: Option<f64>,
+    /// Oldest first.
+    verifications: VecDeque<VerificationView>,
+}
+
+/// A run that goes on.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Live {
+    /// Names it.
+    pub run_id: String,
+    /// RFC 3339.
+    pub started: String,
+    /// It only probes, and waits for no rollout: the Deployment is paused, or its rollout was judged and goes no further.
+    pub measures: bool,
+    /// It judges a rollout.
+    pub judging: bool,
+    /// `probing`, or the phase of the rollout.
+    pub phase: &'static str,
+    /// Good answers of the last seconds.
+    pub good: u64,
+    /// Bad ones.
+    pub bad: u64,
+}
+
+/// What is asked of a Deployment, and what is being done about it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyView {
+    /// Of the Deployment.
+    pub namespace: String,
+    /// Its name.
+    pub deployment: String,
+    /// What is asked; nothing when it cannot be read.
+    pub policy: Option<PolicySpec>,
+    /// Whether requests are being sent.
+    pub ready: bool,
+    /// Why not, in one word: the reason of the condition `Stalled`.
+    pub reason: Option<&'static str>,
+    /// The same for people.
+    pub message: Option<String>,
+    /// The share of the rolling day's error budget that is left.
+    pub error_budget_left: Option<f64>,
+    /// Its run.
+    pub run: Option<Live>,
+}
+
+/// A rollout's verification.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationView {
+    /// Of the object.
+    pub name: String,
+    /// Of the Deployment.
+    pub namespace: String,
+    /// The Deployment's name.
+    pub deployment: String,
+    /// When the rollout began, RFC 3339.
+    pub began: String,
+    /// When the run ended; nothing while it goes on.
+    pub ended: Option<String>,
+    /// `/api/v1/runs/ID/report` has its report.
+    pub report: bool,
+    /// How it stands.
+    #[serde(flatten)]
+    pub status: VerificationStatus,
+}
+
+impl Board {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All Deployments were listed once.
+    pub(super) fn ready(&self) {
+        self.state().ready = true;
+    }
+
+    /// Whether all Deployments were listed once: before that nothing here is whole.
+    pub fn is_ready(&self) -> bool {
+        self.state().ready
+    }
+
+    /// Takes up the history of earlier processes, and answers with those verifications that were never ended.
+    pub(super) fn remember(&self, found: Vec<Found>, now: &str) -> Vec<Found> {
+        let mut state = self.state();
+        let mut open = Vec::new();
+        for mut one in found {
+            if one.status.verdict.is_none() {
+                one.status.interrupt(now);
+                open.push(one.clone());
+            }
+            let view = VerificationView {
+                name: one.name,
+                namespace: one.key.namespace.to_string(),
+                deployment: one.key.name.to_string(),
+                began: one.created.clone(),
+                ended: Some(one.created),
+                report: false,
+                status: one.status,
+            };
+            state.cards.entry(one.key).or_default().push(view);
+        }
+        open
+    }
+
+    /// What is asked for now, and what is idle.
+    pub(super) fn policies(&self, watched: &BTreeMap<Key, Watched>, books: &BTreeMap<Key, Book>, idle: &BTreeMap<Key, Idle>) {
+        let mut state = self.state();
+        for (key, watched) in watched {
+            let card = state.cards.entry(key.clone()).or_default();
+            card.policy = Some(watched.policy.clone());
+            card.idle = idle.get(key).cloned();
+        }
+        for (key, card) in &mut state.cards {
+            if !watched.contains_key(key) && !books.contains_key(key) {
+                (card.policy, card.idle, card.live) = (None, None, None);
+            }
+        }
+        state.cards.retain(|_, card| card.policy.is_some() || card.live.is_some() || !card.verifications.is_empty());
+    }
+
+    /// How a run stands.
+    pub(super) fn live(&self, key: &Key, live: Live, budget_left: Option<f64>, feed: &Feed) {
+        let mut state = self.state();
+        let card = state.cards.entry(key.clone()).or_default();
+        (card.live, card.budget_left) = (Some((live, feed.clone())), budget_left);
+    }
+
+    /// A run is over.
+    pub(super) fn ended(&self, key: &Key) {
+        if let Some(card) = self.state().cards.get_mut(key) {
+            card.live = None;
+        }
+    }
+
+    /// How a verification stands.
+    pub(super) fn verification(&self, key: &Key, status: &VerificationStatus, began: &str, ended: Option<&str>) {
+        let mut state = self.state();
+        let view = VerificationView {
+            name: name_of(&key.name, &status.run_id),
+            namespace: key.namespace.to_string(),
+            deployment: key.name.to_string(),
+            began: began.into(),
+            ended: ended.map(str::to_owned),
+            report: false,
+            status: status.clone(),
+        };
+        state.cards.entry(key.clone()).or_default().push(view);
+    }
+
+    /// Keeps the report of a run. The oldest go when they are too many or too large.
+    pub(super) fn report(&self, run: &str, html: String) {
+        let mut state = self.state();
+        state.bytes += html.len();
+        state.reports.push_back((run.to_owned(), html.into()));
+        while state.reports.len() > REPORTS || state.bytes > REPORT_BYTES {
+            let Some((_, gone)) = state.reports.pop_front() else { break };
+            state.bytes -= gone.len();
+        }
+    }
+
+    /// Ended verifications by namespace and name, with their Deployments and ages.
+    pub(super) fn ages(&self, now: DateTime<Utc>) -> Vec<((String, String), Key, Option<Duration>)> {
+        let age = |text: &String| {
+            let ended = DateTime::parse_from_rfc3339(text).ok()?;
+            (now - ended.to_utc()).to_std().ok().or(Some(Duration::ZERO))
+        };
+        let state = self.state();
+        let all = state.cards.iter().flat_map(|(key, card)| card.verifications.iter().map(move |view| (key, view)));
+        all.map(|(key, view)| ((view.namespace.clone(), view.name.clone()), key.clone(), view.ended.as_ref().and_then(age)))
+            .collect()
+    }
+
+    /// A verification's object is being deleted.
+    pub(super) fn forget(&self, namespace: &str, name: &str) {
+        let mut state = self.state();
+        for (key, card) in &mut state.cards {
+            if &*key.namespace == namespace {
+                card.verifications.retain(|view| view.name != name);
+            }
+        }
+    }
+
+    /// What is asked of each Deployment, and what is being done about it.
+    pub fn policy_views(&self) -> Vec<PolicyView> {
+        let state = self.state();
+        let view = |(key, card): (&Key, &Card)| {
+            let policy = card.policy.as_ref()?;
+            Some(PolicyView {
+                namespace: key.namespace.to_string(),
+                deployment: key.name.to_string(),
+                policy: policy.as_ref().ok().cloned(),
+                ready: card.live.is_some(),
+                reason: card.idle.as_ref().map(Idle::reason),
+                message: card.idle.as_ref().map(Idle::message),
+                error_budget_left: card.budget_left,
+                run: card.live.as_ref().map(|(live, _)| live.clone()),
+            })
+        };
+        state.cards.iter().filter_map(view).collect()
+    }
+
+    /// All verifications, by Deployment, the oldest first.
+    pub fn verification_views(&self) -> Vec<VerificationView> {
+        let state = self.state();
+        let reported = |view: &VerificationView| state.reports.iter().any(|(run, _)| *run == view.status.run_id);
+        let all = state.cards.values().flat_map(|card| &card.verifications);
+        all.map(|view| VerificationView { report: reported(view), ..view.clone() }).collect()
+    }
+
+    /// The report of an ended run.
+    pub fn report_of(&self, run: &str) -> Option<Arc<str>> {
+        self.state().reports.iter().find(|(id, _)| id == run).map(|(_, html)| Arc::clone(html))
+    }
+
+    /// The events of a run that goes on.
+    pub fn follow(&self, run: &str) -> Option<Follower> {
+        let state = self.state();
+        let mut live = state.cards.values().filter_map(|card| card.live.as_ref());
+        live.find(|(live, _)| live.run_id == run).map(|(_, feed)| feed.follow())
+    }
+}
+
+impl Card {
+    /// Takes a verification in, or what is new of it.
+    fn push(&mut self, view: VerificationView) {
+        match self.verifications.iter_mut().find(|known| known.name == view.name) {
+            Some(known) => *known = view,
+            None => self.verifications.push_back(view),
+        }
+        while self.verifications.len() > SHOWN {
+            self.verifications.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::verdict::VerdictKind;
+
+    fn status(run: &str, verdict: Option<VerdictKind>) -> VerificationStatus {
+        VerificationStatus { run_id: run.into(), verdict, ..VerificationStatus::default() }
+    }
+
+    #[test]
+    fn a_verification_is_one_from_its_beginning_to_its_report() {
+        let (board, key) = (Board::default(), Key::new("todo", "backend"));
+        board.verification(&key, &status("r-1", None), "2026-01-01T00:00:00Z", None);
+        board.verification(&key, &status("r-1", Some(VerdictKind::Pass)), "2026-01-01T00:00:00Z", Some("2026-01-01T00:01:00Z"));
+        board.report("r-1", "page".into());
+        let views = board.verification_views();
+        assert_eq!((views.len(), &*views[0].name, views[0].report), (1, "backend-1", true));
+        assert_eq!(board.report_of("r-1").as_deref(), Some("page"));
+        assert_eq!(board.report_of("r-2"), None);
+        let now = DateTime::parse_from_rfc3339("2026-01-01T01:01:00Z").unwrap().to_utc();
+        let ages = board.ages(now);
+        assert_eq!(ages, [(("todo".into(), "backend-1".into()), key.clone(), Some(Duration::from_hours(1)))]);
+        board.forget("todo", "backend-1");
+        assert!(board.verification_views().is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_number_and_by_bytes() {
+        let (board, key) = (Board::default(), Key::new("todo", "backend"));
+        for n in 0..SHOWN + 5 {
+            board.verification(&key, &status(&format!("r-{n}"), None), "now", None);
+        }
+        assert_eq!(board.verification_views().len(), SHOWN);
+        (0..REPORTS + 5).for_each(|n| board.report(&format!("r-{n}"), "page".into()));
+        assert_eq!((board.report_of("r-4"), board.report_of("r-5").is_some()), (None, true));
+        board.report("large", "x".repeat(REPORT_BYTES - 1));
+        assert!(board.report_of("large").is_some() && board.report_of("r-54").is_none());
+        board.report("too large", "x".repeat(REPORT_BYTES + 1));
+        assert!(board.report_of("too large").is_none() && board.report_of("large").is_none());
+    }
+
+    #[test]
+    fn what_another_process_left_open_is_ended() {
+        let (board, key) = (Board::default(), Key::new("todo", "backend"));
+        let found = |name: &str, verdict| Found {
+            name: name.into(),
+            key: key.clone(),
+            created: "2026-01-01T00:00:00Z".into(),
+            status: status(name, verdict),
+        };
+        let open = board.remember(vec![found("a", Some(VerdictKind::Pass)), found("b", None)], "2026-01-02T00:00:00Z");
+        assert_eq!(open.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert!(board.verification_views().iter().all(|view| view.status.verdict.is_some()));
+    }
+}

@@ -1,0 +1,335 @@
+//! The service's one loop: it sees which Deployments a policy asks for, and keeps one run going for each. What there is to do is decided in
+//! `domain/policy`; here it is done.
+//!
+//! Not yet: leader election (one replica), taking up a rollout where a former process left it (it is followed from the beginning of the new
+//! process on), and one set of watches for all runs (each run has its own).
+
+mod board;
+mod feed;
+mod runs;
+mod scribe;
+mod teller;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::board::{Board, PolicyView, VerificationView};
+pub use self::feed::{Feed, Follower};
+use self::runs::Ended;
+use crate::clock::Clock;
+use crate::cluster::connect::Connection;
+use crate::cluster::fleet::{self, Sighting};
+use crate::cluster::{chain, verification};
+use crate::domain::policy::Key;
+use crate::domain::policy::plan::{self, Book, Do, Mode, Running, Watched};
+use crate::domain::time::At;
+use crate::domain::verdict::VerdictKind;
+use crate::metrics::Metrics;
+
+/// News of watches and runs that wait for the loop.
+const QUEUE: usize = 1_024;
+/// The loop looks at the clock at least this often.
+const BEAT: Duration = Duration::from_secs(30);
+/// How long runs may take to end when the service does.
+const FAREWELL: Duration = Duration::from_secs(8);
+/// Verifications that are being deleted or listed never hold the loop up for longer.
+const CALL: Duration = Duration::from_secs(15);
+/// A run that ends sooner, and judged nothing, is not simply begun again.
+const TOO_SOON: Duration = Duration::from_secs(30);
+/// What calls a run off when the service ends or another run takes its place: SIGTERM.
+const CALL_OFF: i32 = 15;
+
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Only Deployments of this namespace; all when there is none.
+    pub namespace: Option<String>,
+    /// Requests a second of all runs together, at most.
+    pub ceiling: f64,
+    /// Actions of the guards within an hour, at most.
+    pub max_actions: usize,
+    /// Verifications that are kept of each Deployment.
+    pub keep: usize,
+    /// Verifications are kept for so long.
+    pub keep_for: Duration,
+    /// Seeds every random choice.
+    pub seed: u64,
+    /// The command that was typed.
+    pub command: String,
+}
+
+/// What a run tells the loop.
+#[derive(Clone, Debug)]
+enum News {
+    /// A rollout began, and is being judged.
+    Began,
+    /// Its verdict has fallen.
+    Decided(VerdictKind),
+}
+
+/// The service.
+pub struct Controller {
+    connection: Connection,
+    settings: Settings,
+    clock: Clock,
+    board: Board,
+    metrics: Metrics,
+    watched: BTreeMap<Key, Watched>,
+    books: BTreeMap<Key, Book>,
+    stops: BTreeMap<Key, mpsc::Sender<i32>>,
+    runs: JoinSet<(Key, Ended)>,
+    chores: JoinSet<()>,
+    news: mpsc::Sender<(Key, News)>,
+    actions: Arc<Mutex<Vec<At>>>,
+    started: u64,
+}
+
+impl Controller {
+    /// Works until `stop`, and then ends what runs. The clock is the service's: its metrics count minutes by it.
+    pub async fn run(
+        connection: Connection,
+        settings: Settings,
+        clock: Clock,
+        board: Board,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) {
+        let (news, inbox) = mpsc::channel(QUEUE);
+        let (sightings, fleet) = mpsc::channel(QUEUE);
+        let watch = tokio::spawn(fleet::follow(connection.reader.clone(), settings.namespace.clone(), sightings));
+        let mut controller = Self {
+            connection,
+            settings,
+            clock,
+            board,
+            metrics,
+            watched: BTreeMap::new(),
+            books: BTreeMap::new(),
+            stops: BTreeMap::new(),
+            runs: JoinSet::new(),
+            chores: JoinSet::new(),
+            news,
+            actions: Arc::default(),
+            started: 0,
+        };
+        controller.remember().await;
+        controller.work(inbox, fleet, stop).await;
+        watch.abort();
+        controller.close().await;
+    }
+
+    async fn work(&mut self, mut inbox: mpsc::Receiver<(Key, News)>, mut fleet: mpsc::Receiver<Sighting>, stop: CancellationToken) {
+        loop {
+            let wake = self.reconcile();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some((key, news)) = inbox.recv() => self.told(&key, &news),
+                Some((key, ended)) = joined(&mut self.runs) => self.ended(&key, ended),
+                Some(sighting) = fleet.recv() => self.saw(sighting),
+                Some(()) = joined(&mut self.chores) => {}
+                () = tokio::time::sleep_until(self.clock.instant(wake).into()) => {}
+            }
+        }
+    }
+
+    /// What earlier processes have left: the history that is shown.
+    async fn remember(&mut self) {
+        let list = verification::list(&self.connection.reader, self.settings.namespace.as_deref());
+        match tokio::time::timeout(CALL, list).await {
+            Ok(Ok(found)) => {
+                for one in self.board.remember(found, &self.now()) {
+                    let client = self.connection.writer.clone();
+                    self.chores.spawn(async move {
+                        let written = verification::write(&client, &one.key.namespace, &one.name, &one.status);
+                        if !matches!(tokio::time::timeout(CALL, written).await, Ok(Ok(()))) {
+                            tracing::warn!(verification = one.name, "it stays open, and no process is at it");
+                        }
+                    });
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "verifications are not kept as objects: are the CRDs installed?")
+            }
+            Err(_) => tracing::warn!("the API did not list verifications in time"),
+        }
+    }
+
+    /// By the wall, RFC 3339.
+    fn now(&self) -> String {
+        self.clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    }
+
+    fn saw(&mut self, sighting: Sighting) {
+        match sighting {
+            Sighting::Seen(key, watched) => {
+                if let Ok(policy) = &watched.policy {
+                    self.metrics.store().promise(&key, policy.promise());
+                }
+                if !self.watched.contains_key(&key) {
+                    tracing::info!(deployment = %key, "a policy asks for this Deployment");
+                }
+                self.watched.insert(key, *watched);
+            }
+            Sighting::Gone(key) => {
+                tracing::info!(deployment = %key, "no policy asks for this Deployment any more");
+                self.watched.remove(&key);
+            }
+            Sighting::Listed => self.board.ready(),
+            Sighting::Lost(error) => {
+                tracing::warn!(error, "Deployments cannot be watched");
+                self.metrics.store().watch(false, self.clock.now());
+            }
+            Sighting::Restored => {
+                tracing::info!("Deployments are watched again");
+                self.metrics.store().watch(true, self.clock.now());
+            }
+        }
+    }
+
+    fn told(&mut self, key: &Key, news: &News) {
+        let Some(book) = self.books.get_mut(key) else { return };
+        match news {
+            News::Began => {
+                tracing::info!(deployment = %key, "a rollout began");
+                book.running.iter_mut().for_each(|running| running.judging = true);
+            }
+            News::Decided(verdict) => {
+                tracing::info!(deployment = %key, %verdict, "the verdict has fallen");
+                if let Some(watched) = self.watched.get(key) {
+                    book.judge(*verdict, watched.template);
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, key: &Key, ended: Ended) {
+        let now = self.clock.now();
+        self.stops.remove(key);
+        if let Some(book) = self.books.get_mut(key) {
+            // One that we called off says nothing about the target.
+            let stopping = book.running.as_ref().is_some_and(|running| running.stopping);
+            let lost = ended.nothing.filter(|_| !stopping && ended.lasted < TOO_SOON);
+            if let Some(why) = &lost {
+                tracing::warn!(deployment = %key, why, "the run came to nothing");
+            }
+            book.end(lost, now);
+        }
+        self.board.ended(key);
+        self.metrics.store().ended(key);
+        self.forget();
+    }
+
+    /// Does what is to be done now, and answers with when to look again.
+    fn reconcile(&mut self) -> At {
+        let now = self.clock.now();
+        let plan = plan::plan(&self.watched, &self.books, self.settings.ceiling, now);
+        for (key, what) in plan.todo {
+            match what {
+                Do::Start(mode) => self.start(&key, mode),
+                Do::Stop => self.stop(&key),
+            }
+        }
+        let unused: Vec<Key> = self
+            .books
+            .iter()
+            .filter(|(key, book)| book.running.is_none() && !self.watched.contains_key(*key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in unused {
+            self.books.remove(&key);
+            self.metrics.store().forget(&key);
+        }
+        let running = self.books.values().filter_map(|book| book.running.as_ref());
+        let (runs, rate) = running.fold((0, 0.0), |(runs, rate), running| (runs + 1, rate + running.policy.rate()));
+        self.metrics.store().load(runs, rate);
+        self.board.policies(&self.watched, &self.books, &plan.idle);
+        plan.wake.map_or(now + BEAT, |wake| wake.min(now + BEAT))
+    }
+
+    fn start(&mut self, key: &Key, mode: Mode) {
+        let Some(watched) = self.watched.get(key) else { return };
+        let Ok(policy) = watched.policy.clone() else { return };
+        self.started += 1;
+        let (stop, stopped) = mpsc::channel(1);
+        let order = runs::Order {
+            key: key.clone(),
+            uid: watched.uid.clone(),
+            policy: policy.clone(),
+            mode,
+            seed: self.settings.seed.wrapping_add(self.started.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+            command: self.settings.command.clone(),
+        };
+        let shared = runs::Shared {
+            connection: self.connection.clone(),
+            clock: self.clock,
+            board: self.board.clone(),
+            metrics: self.metrics.clone(),
+            news: self.news.clone(),
+            permit: self.permit(),
+        };
+        let running = Running { mode, policy, uid: watched.uid.clone(), judging: false, stopping: false };
+        self.books.entry(key.clone()).or_default().running = Some(running);
+        self.stops.insert(key.clone(), stop);
+        self.runs.spawn(runs::go(order, shared, stopped));
+    }
+
+    /// Counts the actions of all guards together.
+    fn permit(&self) -> crate::run::Permit {
+        let (actions, cap, clock) = (Arc::clone(&self.actions), self.settings.max_actions, self.clock);
+        Arc::new(move || plan::permit(&mut actions.lock().unwrap_or_else(PoisonError::into_inner), cap, clock.now()))
+    }
+
+    fn stop(&mut self, key: &Key) {
+        if let Some(running) = self.books.get_mut(key).and_then(|book| book.running.as_mut()) {
+            running.stopping = true;
+        }
+        if let Some(stop) = self.stops.get(key) {
+            // One that waits in the channel says the same.
+            let _ = stop.try_send(CALL_OFF);
+        }
+    }
+
+    /// Deletes verifications that are too many or too old.
+    fn forget(&mut self) {
+        let now = self.clock.wall_now();
+        let forgotten = plan::forgotten(&self.board.ages(now), self.settings.keep, self.settings.keep_for);
+        for (namespace, name) in forgotten {
+            self.board.forget(&namespace, &name);
+            let client = self.connection.writer.clone();
+            self.chores.spawn(async move {
+                match tokio::time::timeout(CALL, verification::delete(&client, &namespace, &name)).await {
+                    Ok(Ok(())) | Err(_) => {}
+                    Ok(Err(error)) => tracing::warn!(error = %chain(&error), "an old verification stays"),
+                }
+            });
+        }
+    }
+
+    /// Calls everything off, and waits until it is.
+    async fn close(mut self) {
+        let keys: Vec<Key> = self.stops.keys().cloned().collect();
+        keys.iter().for_each(|key| self.stop(key));
+        let ending = async { while joined(&mut self.runs).await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, ending).await.is_err() {
+            tracing::warn!("not every run has come to its end");
+        }
+    }
+}
+
+/// The next task that ends; waits without an end when there is none. One that panicked is passed over.
+async fn joined<T: 'static>(tasks: &mut JoinSet<T>) -> Option<T> {
+    match tasks.join_next().await {
+        Some(Ok(done)) => Some(done),
+        Some(Err(error)) => {
+            tracing::error!(%error, "a task of the service has failed");
+            None
+        }
+        None => None,
+    }
+}

@@ -1,0 +1,82 @@
+//! One run of the service, from its start to its end.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::News;
+use super::board::Board;
+use super::scribe;
+use super::teller::Teller;
+use crate::clock::Clock;
+use crate::cluster::connect::Connection;
+use crate::cluster::verification::Subject;
+use crate::domain::policy::Key;
+use crate::domain::policy::plan::Mode;
+use crate::domain::policy::spec::PolicySpec;
+use crate::domain::time::At;
+use crate::domain::traffic::RequestPlan;
+use crate::metrics::Metrics;
+use crate::run::{self, Options, Permit, PutBackWhat};
+
+/// What is to be done.
+pub(super) struct Order {
+    pub(super) key: Key,
+    pub(super) uid: String,
+    pub(super) policy: PolicySpec,
+    pub(super) mode: Mode,
+    pub(super) seed: u64,
+    pub(super) command: String,
+}
+
+/// What all runs have in common.
+pub(super) struct Shared {
+    pub(super) connection: Connection,
+    pub(super) clock: Clock,
+    pub(super) board: Board,
+    pub(super) metrics: Metrics,
+    pub(super) news: mpsc::Sender<(Key, News)>,
+    pub(super) permit: Permit,
+}
+
+/// What came of it.
+pub(super) struct Ended {
+    /// No rollout was judged, and why.
+    pub(super) nothing: Option<String>,
+    /// How long it took.
+    pub(super) lasted: Duration,
+}
+
+/// Runs to the end.
+pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) -> (Key, Ended) {
+    let Order { key, uid, policy, mode, seed, command } = order;
+    let scenario = match policy.scenario(&key.namespace, &key.name, mode) {
+        Ok(scenario) => scenario,
+        Err(why) => return (key, Ended { nothing: Some(why), lasted: Duration::ZERO }),
+    };
+    let subject = Subject { key: key.clone(), uid, policy };
+    let (statuses, told) = watch::channel(None);
+    let scribe = tokio::spawn(scribe::write(shared.connection.writer.clone(), shared.clock, subject, told));
+    let teller = Teller::new(key.clone(), mode, &shared, statuses);
+    let options = Options {
+        scenario,
+        connection: shared.connection,
+        request: RequestPlan::default(),
+        given: Vec::new(),
+        applies: Vec::new(),
+        put_back: PutBackWhat::Nothing,
+        seed,
+        command,
+        recorder: None,
+        reporters: vec![Box::new(teller)],
+        permit: Some(shared.permit),
+    };
+    let course = run::carry_out(options, stop).await;
+    // The verdict is written before the next run begins; its reporter is gone, and with it what the scribe waits for.
+    if let Err(error) = scribe.await {
+        tracing::error!(%error, "writing down a verification has failed");
+    }
+    let reason = course.verdict().and_then(|v| v.reasons.first()).map(|r| r.message.clone()).unwrap_or_default();
+    let nothing = course.changed().is_none().then_some(reason);
+    (key, Ended { nothing, lasted: course.now().since(At::ZERO) })
+}

@@ -1,0 +1,193 @@
+//! What is told of one rollout's verification: the status of its object, and what the service's own API says.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::course::{Course, Stage};
+use crate::domain::display::{clean, percent, span};
+use crate::domain::objective::Ppm;
+use crate::domain::outcome::Blame;
+use crate::domain::verdict::VerdictKind;
+
+/// The longest message of a condition that is written.
+const MAX_MESSAGE: usize = 1_000;
+
+/// How a verification stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationStatus {
+    /// Names the run: sent with each request as `x-verifier-run`.
+    pub run_id: String,
+    /// The revision that is rolled out, by its `pod-template-hash`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub revision: String,
+    /// `surging`, `replacing`, `terminating`, `settled`; at the end `done`.
+    pub phase: String,
+    /// `pass`, `breach`, `inconclusive`, `superseded` or `aborted`; nothing while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictKind>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Requests since the change that say something about the target.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+    /// Requests that say nothing, because the verifier could not send or see them.
+    pub excluded: u64,
+    /// Good ones of `requests`, rounded down: `99.98%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<String>,
+    /// 99 % of good answers took at most so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99: Option<String>,
+    /// What the guard did, once the API accepted it: `hold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The Deployment's generation that this is about.
+    pub observed_generation: i64,
+    /// `Verified`, `Ready`, `Reconciling`, `Stalled`.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition, as Kubernetes has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// CamelCase.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// CamelCase.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// When `status` changed last, RFC 3339.
+    pub last_transition_time: String,
+    /// The generation that it is about.
+    pub observed_generation: i64,
+}
+
+impl VerificationStatus {
+    /// How a run that has begun to measure stands. `before` is what was told last, `now` by the wall, RFC 3339.
+    pub fn of(course: &Course, before: &Self, now: &str) -> Self {
+        let sums = course.tally.measured();
+        let (good, bad) = (sums.counts.good(), sums.counts.bad());
+        let (stage, _) = course.stage();
+        let verdict = course.verdict();
+        let message = verdict.and_then(|v| v.reasons.first()).map(|r| clean(&r.message)).unwrap_or_default();
+        let generation = course.rollout.target().map_or(before.observed_generation, |d| d.generation);
+        let revision = course.rollout.new_revision().map_or_else(|| before.revision.clone(), |r| clean(r));
+        let share = Ppm::of(good, good + bad);
+        let mut status = Self {
+            run_id: course.head().run_id.clone(),
+            revision,
+            phase: if stage == Stage::Done { "done" } else { course.rollout.phase().label() }.into(),
+            verdict: verdict.map(|v| v.verdict),
+            message: message.chars().take(MAX_MESSAGE).collect(),
+            requests: good + bad,
+            errors: bad,
+            excluded: sums.counts.of(Blame::Verifier),
+            availability: share.map(percent),
+            p99: sums.latency.quantile(Ppm(990_000)).map(span),
+            action: action(course),
+            observed_generation: generation,
+            conditions: Vec::new(),
+        };
+        status.conditions = status.conditions(before, now);
+        status
+    }
+
+    /// The process that judged it is gone, and nothing more will be known of it.
+    pub fn interrupt(&mut self, now: &str) {
+        let before = self.clone();
+        self.verdict = Some(VerdictKind::Inconclusive);
+        self.phase = "done".into();
+        self.message = "interrupted: the verifier ended before the rollout was judged".into();
+        self.conditions = self.conditions(&before, now);
+    }
+
+    fn conditions(&self, before: &Self, now: &str) -> Vec<Condition> {
+        let condition = |kind: &str, status: &str, reason: &str| Condition {
+            kind: kind.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: self.message.clone(),
+            last_transition_time: before
+                .conditions
+                .iter()
+                .find(|c| c.kind == kind && c.status == status)
+                .map_or_else(|| now.to_owned(), |c| c.last_transition_time.clone()),
+            observed_generation: self.observed_generation,
+        };
+        let (verified, reason) = match self.verdict {
+            None => ("Unknown", "InProgress"),
+            Some(VerdictKind::Pass) => ("True", "Pass"),
+            Some(VerdictKind::Breach) => ("False", "Breach"),
+            Some(VerdictKind::Inconclusive) => ("Unknown", "Inconclusive"),
+            Some(VerdictKind::Superseded) => ("Unknown", "Superseded"),
+            Some(VerdictKind::Aborted) => ("Unknown", "Aborted"),
+        };
+        let (ready, reconciling, stalled) = match self.verdict {
+            None => ("False", "True", "False"),
+            Some(VerdictKind::Pass) => ("True", "False", "False"),
+            // Nothing more comes of it, whatever is waited for.
+            Some(_) => ("False", "False", "True"),
+        };
+        let all = [("Verified", verified), ("Ready", ready), ("Reconciling", reconciling), ("Stalled", stalled)];
+        all.map(|(kind, status)| condition(kind, status, reason)).into()
+    }
+
+    /// The status of a condition.
+    pub fn condition(&self, kind: &str) -> Option<&str> {
+        self.conditions.iter().find(|c| c.kind == kind).map(|c| c.status.as_str())
+    }
+}
+
+/// What the guard did, if the API accepted it.
+fn action(course: &Course) -> Option<String> {
+    let deed = course.deed().filter(|d| d.accepted().is_some())?;
+    deed.action.as_ref().map(|action| action.verb.label().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fixtures::{breach, fold, healthy};
+
+    const NOW: &str = "2026-01-01T00:00:00Z";
+
+    #[test]
+    fn a_status_has_the_figures_of_the_run() {
+        for (events, verdict, verified, ready) in
+            [(healthy(), VerdictKind::Pass, "True", "True"), (breach(), VerdictKind::Breach, "False", "False")]
+        {
+            let course = fold(&events);
+            let status = VerificationStatus::of(&course, &VerificationStatus::default(), NOW);
+            let measured = crate::domain::summary::Summary::of(&course).traffic.measured;
+            assert_eq!((status.requests, status.errors), (measured.answers.valid, measured.answers.bad));
+            assert_eq!((status.availability.clone(), status.excluded), (measured.answers.availability, measured.answers.excluded));
+            assert_eq!((status.verdict, status.phase.as_str()), (Some(verdict), "done"));
+            assert_eq!((status.condition("Verified"), status.condition("Ready")), (Some(verified), Some(ready)));
+            assert_eq!(status.condition("Stalled"), Some(if ready == "True" { "False" } else { "True" }));
+        }
+    }
+
+    #[test]
+    fn a_condition_keeps_the_time_of_its_last_change() {
+        let open = fold(&healthy()[..healthy().len() / 2]);
+        let first = VerificationStatus::of(&open, &VerificationStatus::default(), NOW);
+        assert_eq!((first.condition("Verified"), first.condition("Reconciling")), (Some("Unknown"), Some("True")));
+        let again = VerificationStatus::of(&open, &first, "later");
+        assert!(again.conditions.iter().all(|c| c.last_transition_time == NOW));
+        let ended = VerificationStatus::of(&fold(&healthy()), &again, "later");
+        let changed: Vec<&str> =
+            ended.conditions.iter().filter(|c| c.last_transition_time == "later").map(|c| c.kind.as_str()).collect();
+        assert_eq!(changed, ["Verified", "Ready", "Reconciling"], "it never was stalled");
+        let mut interrupted = again;
+        interrupted.interrupt("later");
+        assert_eq!((interrupted.verdict, interrupted.condition("Stalled")), (Some(VerdictKind::Inconclusive), Some("True")));
+    }
+}

@@ -1,0 +1,114 @@
+//! What the service answers over HTTP: health, metrics, its API, and its page. It changes nothing, so there are only reads.
+//!
+//! On loopback it is open, to whoever names it by a loopback name. Anywhere else every route but the two of health needs a bearer token whose
+//! owner may `get` the path.
+
+mod access;
+mod events;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use self::access::Access;
+use crate::clock::Clock;
+use crate::controller::Board;
+use crate::metrics::Metrics;
+
+/// Whoever follows events at once.
+const FOLLOWERS: usize = 64;
+/// What the page may load: its own style and script, and answers of this service.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; \
+                           form-action 'none'; frame-ancestors 'none'";
+/// What a report may load: nothing. Its style is its own.
+const REPORT_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What the routes read.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    board: Board,
+    metrics: Metrics,
+    clock: Clock,
+    followers: Arc<Semaphore>,
+}
+
+/// All routes. `clock` is the service's: its metrics count minutes by it.
+pub fn routes(board: Board, metrics: Metrics, clock: Clock, access: Access) -> Router {
+    let shown = Shown { board, metrics, clock, followers: Arc::new(Semaphore::new(FOLLOWERS)) };
+    let guarded = Router::new()
+        .route("/", get(|| async { page("text/html; charset=utf-8", include_str!("page.html")) }))
+        .route("/page.js", get(|| async { page("text/javascript; charset=utf-8", include_str!("page.js")) }))
+        .route("/page.css", get(|| async { page("text/css; charset=utf-8", include_str!("page.css")) }))
+        .route("/metrics", get(metrics_text))
+        .route(
+            "/api/v1/policies",
+            get(|State(shown): State<Shown>| async move { Json(json!({"items": shown.board.policy_views()})) }),
+        )
+        .route(
+            "/api/v1/verifications",
+            get(|State(shown): State<Shown>| async move { Json(json!({"items": shown.board.verification_views()})) }),
+        )
+        .route("/api/v1/runs/{id}/events", get(events::follow))
+        .route("/api/v1/runs/{id}/report", get(report))
+        .layer(middleware::from_fn_with_state(Arc::new(access), access::check));
+    let open = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready));
+    guarded.merge(open).layer(middleware::map_response(hardened)).with_state(shown)
+}
+
+/// Answers until `stop`, and then ends what it is at.
+pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+async fn ready(State(shown): State<Shown>) -> Response {
+    if shown.board.is_ready() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "Deployments have not been listed yet\n").into_response()
+    }
+}
+
+async fn metrics_text(State(shown): State<Shown>) -> Response {
+    match shown.metrics.text(shown.clock.now()) {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn report(State(shown): State<Shown>, Path(id): Path<String>) -> Response {
+    let Some(html) = shown.board.report_of(&id) else {
+        return (StatusCode::NOT_FOUND, "there is no report of this run: it goes on, judged no rollout, or is long past\n")
+            .into_response();
+    };
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, REPORT_POLICY)];
+    (headers, html.to_string()).into_response()
+}
+
+fn page(kind: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)], text).into_response()
+}
+
+/// What every answer says to a browser.
+async fn hardened(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! `verifier serve` on a cluster: rollouts are judged, and bad ones held, without any command.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::gate::{Cluster, says};
+use super::{DEADLINE, LOOK, Program, turn, verifier};
+
+/// A rollout must be noticed within this time of the template's change.
+const NOTICED: Duration = Duration::from_secs(2);
+
+/// The service, and where it answers.
+struct Service {
+    program: Program,
+    address: String,
+}
+
+/// An answer: status, head and body.
+struct Said {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Service {
+    fn start(args: &[&str]) -> Self {
+        let mut program = Program::start(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        program.wait_for("stdout", "metrics     http://127.");
+        let address = program.said("stdout").split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        Self { program, address }
+    }
+
+    fn connect(&self, path: &str, host: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+    }
+
+    fn ask(&self, path: &str, host: &str) -> Said {
+        let mut text = String::new();
+        self.connect(path, host).read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Said { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    #[track_caller]
+    fn get(&self, path: &str) -> String {
+        let said = self.ask(path, &self.address);
+        assert_eq!(said.status, 200, "{path}: {}", said.body);
+        said.body
+    }
+
+    fn items(&self, path: &str) -> Vec<Value> {
+        let body: Value = serde_json::from_str(&self.get(path)).unwrap();
+        body["items"].as_array().unwrap().clone()
+    }
+
+    /// Waits until `look` finds something.
+    #[track_caller]
+    fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            let seen = || (self.items("/api/v1/policies"), self.items("/api/v1/verifications"), self.program.said("stderr"));
+            assert!(start.elapsed() < DEADLINE, "no {what}: {:#?}", seen());
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// The only policy.
+    fn policy(&self) -> Option<Value> {
+        self.items("/api/v1/policies").pop()
+    }
+
+    fn until_probing(&self) {
+        self.until("probing", |s| s.policy().filter(|p| p["run"]["phase"] == "probing" && p["run"]["good"].as_u64() > Some(20)));
+    }
+
+    /// The verification number `n` in its end.
+    fn ended(&self, n: usize) -> Value {
+        self.until("end of a verification", |s| s.items("/api/v1/verifications").get(n).filter(|v| v["ended"].is_string()).cloned())
+    }
+
+    /// The sum of a metric's series with this label.
+    fn metric(&self, name: &str, label: &str) -> u64 {
+        let text = self.get("/metrics");
+        let of = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+        of.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+}
+
+/// A Todo backend whose annotation asks for it, and the service beside it.
+fn annotated(policy: &Value) -> (Cluster, Service) {
+    let cluster = Cluster::start();
+    let manifests = verifier(&["manifests"]);
+    assert_eq!(manifests.code(), 0, "{}", manifests.stderr);
+    cluster.apply(&[serde_saphyr::from_str(&manifests.stdout).unwrap()]);
+    let service = Service::start(&["--kubeconfig", &cluster.kubeconfig().display().to_string()]);
+    service.until("list of Deployments", |s| (s.ask("/readyz", "anybody").status == 200).then_some(()));
+    assert!(service.policy().is_none(), "nobody has asked yet");
+    cluster.patch(&json!({"metadata": {"annotations": {"verifier.dev/policy": policy.to_string()}}}));
+    service.until_probing();
+    (cluster, service)
+}
+
+/// The object of a verification.
+fn object(cluster: &Cluster, verification: &Value) -> Value {
+    let name = verification["name"].as_str().unwrap();
+    cluster.get(&format!("/apis/verifier.dev/v1alpha1/namespaces/todo/rolloutverifications/{name}"))
+}
+
+/// Waits until the object says how it ended.
+fn verified(cluster: &Cluster, service: &Service, verification: &Value, status: &str) -> Value {
+    service.until(&format!("Verified={status}"), |_| {
+        let object = object(cluster, verification);
+        let conditions = object["status"]["conditions"].as_array()?.clone();
+        let verified = conditions.iter().find(|c| c["type"] == "Verified")?;
+        (verified["status"] == status && object["status"]["phase"] == "done").then_some(object)
+    })
+}
+
+fn policy(guard: &str) -> Value {
+    json!({"path": "/api/todos", "guard": guard, "soak": "3s", "lanes": {"fresh": {"rate": 60}, "kept": {"rate": 60}}})
+}
+
+#[test]
+fn a_good_rollout_is_verified_and_a_bad_one_held_without_any_command() {
+    let _turn = turn();
+    let (cluster, service) = annotated(&policy("hold"));
+
+    let start = Instant::now();
+    cluster.roll("todo/backend:v2", &[]);
+    service.until("rollout that is judged", |s| s.policy().filter(|p| p["run"]["judging"] == true));
+    let noticed = start.elapsed();
+    assert!(noticed < NOTICED, "noticed after {noticed:?}");
+    let good = service.ended(0);
+    assert_eq!((&good["verdict"], &good["errors"]), (&json!("pass"), &json!(0)), "{good:#}");
+    let good = verified(&cluster, &service, &good, "True");
+    assert_eq!(good["spec"]["targetRef"], json!({"kind": "Deployment", "name": "backend"}));
+    assert_eq!(good["metadata"]["ownerReferences"][0]["uid"], json!(cluster.deployment().metadata.uid));
+
+    service.until_probing();
+    cluster.roll("todo/backend:v3", &[("ERROR_RATIO", "0.5")]);
+    let bad = service.ended(1);
+    assert_eq!((&bad["verdict"], &bad["action"]), (&json!("breach"), &json!("hold")), "{bad:#}");
+    let bad = verified(&cluster, &service, &bad, "False");
+    assert_eq!(cluster.deployment().spec.unwrap().paused, Some(true), "the Deployment is held");
+    let events = cluster.get("/api/v1/namespaces/todo/events");
+    let reasons: Vec<&str> = events["items"].as_array().unwrap().iter().filter_map(|e| e["reason"].as_str()).collect();
+    for reason in ["RolloutVerified", "RolloutHeld", "RolloutBreached"] {
+        assert!(reasons.contains(&reason), "{reason} is not among {reasons:?}");
+    }
+
+    // The next run only probes: a held rollout is not judged again.
+    service.until("probing of the held Deployment", |s| s.policy().filter(|p| p["run"]["measures"] == true));
+    assert_eq!(service.items("/api/v1/verifications").len(), 2);
+    let of = |object: &Value, field: &str| object["status"][field].as_u64().unwrap();
+    let (ok, all) = (
+        service.metric("verifier_rollout_requests_total", "outcome=\"ok\""),
+        service.metric("verifier_rollout_requests_total", "outcome=\""),
+    );
+    assert_eq!(ok, of(&good, "requests") + of(&bad, "requests") - of(&good, "errors") - of(&bad, "errors"), "to the request");
+    assert_eq!(all, of(&good, "requests") + of(&bad, "requests") + of(&good, "excluded") + of(&bad, "excluded"), "to the request");
+    assert!(of(&bad, "errors") > 0);
+    for (label, n) in [("verdict=\"pass\"", 1), ("verdict=\"breach\"", 1), ("verdict=\"inconclusive\"", 0)] {
+        assert_eq!(service.metric("verifier_verdicts_total", label), n, "{label}");
+    }
+    assert_eq!(service.metric("verifier_actions_total", "action=\"hold\""), 1);
+
+    // Who repairs it and lets it go on is judged again.
+    let container = json!({"name": "backend", "image": "todo/backend:v4", "env": [{"name": "ERROR_RATIO", "value": "0"}]});
+    cluster.patch(&json!({"spec": {"paused": false, "template": {"spec": {"containers": [container]}}}}));
+    assert_eq!(service.ended(2)["verdict"], "pass");
+    kill_process(service.program.pid(), Signal::TERM).unwrap();
+    let ended = service.program.end();
+    assert_eq!(ended.code(), 143, "{}", ended.stderr);
+}
+
+#[test]
+fn every_route_answers_and_nothing_is_asked_of_another_place() {
+    let (_cluster, service) = annotated(&policy("none"));
+    for path in ["/", "/page.js", "/page.css"] {
+        let said = service.ask(path, &service.address);
+        assert_eq!(said.status, 200);
+        assert!(said.head.contains("content-security-policy: default-src 'none'; script-src 'self'"), "{}", said.head);
+        assert!(!said.body.contains("http:") && !said.body.contains("https:"), "{path} names another place");
+    }
+    assert_eq!((service.get("/livez"), service.get("/readyz")), ("ok\n".into(), "ok\n".into()));
+    assert_eq!(service.ask("/metrics", "another.example").status, 403, "a page from elsewhere is not answered");
+    let metrics = service.get("/metrics");
+    for name in
+        ["verifier_build_info{", "verifier_requests_total{", "verifier_error_budget_left_ratio{", "verifier_api_calls_total{"]
+    {
+        assert!(metrics.contains(name), "{name} is not in\n{metrics}");
+    }
+    let run = service.policy().unwrap()["run"]["runId"].as_str().unwrap().to_owned();
+    assert_eq!(service.ask(&format!("/api/v1/runs/{run}/report"), &service.address).status, 404, "it has judged nothing");
+    assert_eq!(service.ask("/api/v1/runs/r-0/events", &service.address).status, 404);
+
+    let mut stream = service.connect(&format!("/api/v1/runs/{run}/events"), &service.address);
+    let mut said = String::new();
+    let mut piece = [0; 4_096];
+    while !(said.contains("\"event\":\"run_started\"") && said.contains("\"event\":\"slice\"")) {
+        let n = stream.read(&mut piece).unwrap();
+        assert!(n > 0, "the stream ended with\n{said}");
+        said.push_str(&String::from_utf8_lossy(&piece[..n]));
+    }
+    assert!(said.to_lowercase().contains("content-type: text/event-stream"), "{said}");
+}
+
+#[test]
+#[cfg_attr(not(has_chromium), ignore = "chromium is not installed")]
+fn the_page_shows_the_deployment_in_a_browser_and_asks_this_service_only() {
+    let (_cluster, service) = annotated(&policy("none"));
+    let url = format!("http://{}/", service.address);
+    let seen = crate::page::served(&url);
+    assert_eq!(seen.console, Vec::<String>::new(), "{}", seen.document);
+    assert!(seen.document.contains("todo/backend") && seen.document.contains("error budget left: 100.0 %"), "{}", seen.document);
+    assert!(seen.requests.iter().any(|r| r.ends_with("/api/v1/policies")), "{:?}", seen.requests);
+    let elsewhere: Vec<&String> = seen.requests.iter().filter(|r| !r.starts_with(&url)).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+#[test]
+#[cfg_attr(not(has_promtool), ignore = "promtool is not installed")]
+fn promtool_has_nothing_to_say_about_the_metrics() {
+    let (_cluster, service) = annotated(&policy("none"));
+    let mut command = Command::new("promtool");
+    let mut promtool =
+        command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    promtool.stdin.take().unwrap().write_all(service.get("/metrics").as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success() && text.trim().is_empty(), "{text}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_where_it_was_asked_for() {
+    let (cluster, service) = annotated(&policy("none"));
+    let idle = |reason: &'static str| {
+        service.until(reason, |s| s.policy().filter(|p| p["reason"] == reason && p["run"].is_null()));
+    };
+    cluster.patch(&json!({"metadata": {"annotations": {"verifier.dev/policy": "guard: pray"}}}));
+    idle("InvalidPolicy");
+    cluster.patch(&json!({"metadata": {"annotations": {"verifier.dev/policy": policy("none").to_string()}}}));
+    service.until_probing();
+    cluster.patch(&json!({"spec": {"replicas": 0}}));
+    idle("NoReplicas");
+    cluster.patch(&json!({"metadata": {"annotations": {"verifier.dev/policy": null}}}));
+    service.until("end of it", |s| s.policy().is_none().then_some(()));
+    service.until("end of its series", |s| (!s.get("/metrics").contains("namespace=\"todo\"")).then_some(()));
+}
+
+#[test]
+fn the_service_says_what_it_needs() {
+    says(&verifier(&["serve"]), 2, &["no cluster was named", "--sandbox"]);
+    says(&verifier(&["serve", "--sandbox", "--context", "x"]), 2, &["cannot be used with"]);
+    says(&verifier(&["serve", "--listen", "nowhere"]), 2, &["--listen"]);
+    says(&verifier(&["serve", "--sandbox", "--keep", "0"]), 2, &["a number from 1 to 100"]);
+}
