@@ -201,8 +201,12 @@ mod tests {
         let What::RunStarted(head) = &events[0].what else { panic!("no head") };
         let (mut course, _) = Course::begin((**head).clone());
         for event in events {
+            let before = course.verdict().cloned();
             course.apply(event);
             metrics.store().event(key, event, &course, event.at);
+            if let Some(verdict) = course.verdict().filter(|now| before.as_ref() != Some(*now)).cloned() {
+                metrics.store().event(key, &Event { at: event.at, what: What::Decided(verdict) }, &course, event.at);
+            }
         }
         course
     }
