@@ -51,6 +51,9 @@ async fn go(args: &ServeArgs) -> Result<Exit, Stop> {
     let (clock, metrics) = (Clock::start(), Metrics::default());
     let seed = sandbox::draw().map_err(unreachable)?;
     let (sandbox, connection) = open(args, &metrics, seed).await?;
+    if args.sandbox {
+        demo::deploy(&connection).await.map_err(unreachable)?;
+    }
     let stop = CancellationToken::new();
     let service =
         Service { args, seed, clock, metrics, connection: connection.clone(), board: Board::default(), stop: stop.clone() };
@@ -92,7 +95,7 @@ async fn open(args: &ServeArgs, metrics: &Metrics, seed: u64) -> Result<(Option<
         let (config, name) = configure(&choice).await.map_err(|e| unreachable(chain(&e)))?;
         (None, config, name)
     };
-    let connection = connect_counted(config, name, Some(counter)).map_err(|e| unreachable(chain(&e)))?;
+    let connection = connect_counted(config, name, Some(&counter)).map_err(|e| unreachable(chain(&e)))?;
     Ok((sandbox, connection))
 }
 

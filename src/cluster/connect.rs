@@ -75,10 +75,10 @@ pub fn connect(config: Config, name: String) -> Result<Connection, ConnectError>
 }
 
 /// The same, with every call counted.
-pub fn connect_counted(mut config: Config, name: String, counter: Option<Counter>) -> Result<Connection, ConnectError> {
+pub fn connect_counted(mut config: Config, name: String, counter: Option<&Counter>) -> Result<Connection, ConnectError> {
     let client = |config: Config| -> Result<Client, ConnectError> {
         let builder = ClientBuilder::try_from(config).map_err(|e| ConnectError::Client(Box::new(e)))?;
-        Ok(match &counter {
+        Ok(match counter {
             None => builder.build(),
             Some(counter) => builder.with_layer(&Counted(Arc::clone(counter))).build(),
         })

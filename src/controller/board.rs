@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(board.report_of("r-2"), None);
         let now = DateTime::parse_from_rfc3339("2026-01-01T01:01:00Z").unwrap().to_utc();
         let ages = board.ages(now);
-        assert_eq!(ages, [(("todo".into(), "backend-1".into()), key.clone(), Some(Duration::from_hours(1)))]);
+        assert_eq!(ages, [(("todo".into(), "backend-1".into()), key, Some(Duration::from_hours(1)))]);
         board.forget("todo", "backend-1");
         assert!(board.verification_views().is_empty());
     }

@@ -154,7 +154,7 @@ impl Controller {
                 }
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = %chain(&error), "verifications are not kept as objects: are the CRDs installed?")
+                tracing::warn!(error = %chain(&error), "verifications are not kept as objects: are the CRDs installed?");
             }
             Err(_) => tracing::warn!("the API did not list verifications in time"),
         }
@@ -314,7 +314,9 @@ impl Controller {
     /// Calls everything off, and waits until it is.
     async fn close(mut self) {
         let keys: Vec<Key> = self.stops.keys().cloned().collect();
-        keys.iter().for_each(|key| self.stop(key));
+        for key in &keys {
+            self.stop(key);
+        }
         let ending = async { while joined(&mut self.runs).await.is_some() {} };
         if tokio::time::timeout(FAREWELL, ending).await.is_err() {
             tracing::warn!("not every run has come to its end");

@@ -64,7 +64,7 @@ catalogue! {
     PHASE = Gauge "verifier_rollout_phase" ("1") ["namespace", "deployment", "phase"]
         "1 for the phase that the Deployment is in: probing, surging, replacing, terminating, settled or idle.";
     BUDGET = Gauge "verifier_error_budget_left_ratio" ("1") ["namespace", "deployment"]
-        "The share of the last 24 hours' error budget that is left; negative when more failed than may. Begins anew with the service.";
+        "The share of the last 24 hours' error budget that is left; negative when more failed than may. Begins with the service, at the first good answer.";
     BURN = Gauge "verifier_error_budget_burn_rate" ("1") ["namespace", "deployment", "window"]
         "How fast the error budget is being spent; at 1 exactly what may fail does.";
     RUNS = Gauge "verifier_runs" ("runs") [] "Runs that go on now.";

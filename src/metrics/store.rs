@@ -43,6 +43,8 @@ pub(super) struct Series {
     pub(super) phase: Option<&'static str>,
     pub(super) promise: Option<Ppm>,
     pub(super) budget: Rolling,
+    /// It has answered well once.
+    served: bool,
     /// The run whose verdict was counted last.
     decided: Option<String>,
     /// The worst 99th percentile of the last second's delays.
@@ -167,7 +169,11 @@ impl Series {
         if measured {
             self.measured.merge(&counts);
         }
-        self.budget.add(minute(now), counts.good(), counts.bad());
+        // What never worked before is nobody's promise yet.
+        self.served |= counts.good() > 0;
+        if self.served {
+            self.budget.add(minute(now), counts.good(), counts.bad());
+        }
         for (micros, count) in slice.parts.iter().flat_map(|part| &part.latency) {
             self.latency.add(*micros, u64::from(*count));
         }
@@ -192,6 +198,7 @@ fn series<'a>(all: &'a mut BTreeMap<Key, Series>, dropped: &mut u64, key: &Key) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::RunStarted;
     use crate::domain::fixtures::{breach, healthy};
     use crate::domain::summary::Summary;
     use crate::metrics::Metrics;
@@ -199,7 +206,8 @@ mod tests {
     /// Folds a run into metrics as the service does, and answers with the run.
     fn count(metrics: &Metrics, key: &Key, events: &[Event]) -> Course {
         let What::RunStarted(head) = &events[0].what else { panic!("no head") };
-        let (mut course, _) = Course::begin((**head).clone());
+        let counted = metrics.store().deployments.get(key).map_or(0, |series| series.verdicts.values().sum::<u64>());
+        let (mut course, _) = Course::begin(RunStarted { run_id: format!("r-{counted}"), ..(**head).clone() });
         for event in events {
             let before = course.verdict().cloned();
             course.apply(event);
@@ -283,6 +291,17 @@ mod tests {
         assert!(metrics.text(At::ZERO).unwrap().contains("namespace=\"todo\""));
         metrics.store().forget(&key);
         assert!(!metrics.text(At::ZERO).unwrap().contains("namespace"));
+    }
+
+    #[test]
+    fn a_budget_begins_with_the_first_good_answer() {
+        let mut series = Series::default();
+        let slice = |good, bad| crate::domain::tally::tests::slice("fresh", 1, good + bad, good, bad);
+        series.slice(&slice(0, 9), false, At::ZERO);
+        assert_eq!(series.budget.sums(60, 0), (0, 0));
+        series.slice(&slice(5, 1), false, At::ZERO);
+        series.slice(&slice(0, 2), false, At::ZERO);
+        assert_eq!((series.budget.sums(60, 0), series.lanes["fresh"].bad()), ((5, 3), 12), "but every request is counted");
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub async fn dispatch(options: Options) -> std::io::Result<Course> {
     let (stop, stopped) = mpsc::channel(1);
     let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
-        course = carry_out(options, stopped) => Ok(course),
+        course = Box::pin(carry_out(options, stopped)) => Ok(course),
         never = pass_on(signals, stop) => match never {},
     }
 }

@@ -27,8 +27,8 @@ const DEPLOYMENT: &str = "backend";
 /// What comes after what: each with the variables that are not as usual.
 const VERSIONS: [&[(&str, &str)]; 4] = [&[], &[("ERROR_RATIO", "0.3")], &[], &[("CRASH_AFTER", "500ms"), ("CRASH_CODE", "3")]];
 
-/// Deploys, and rolls out version after version until `stop`.
-pub(super) async fn play(connection: &Connection, board: &Board, stop: &CancellationToken) -> Result<(), String> {
+/// Deploys the backend, and the kinds that the service writes.
+pub(super) async fn deploy(connection: &Connection) -> Result<(), String> {
     let mut objects = manifests::read(&["k8s/verifier/base/crds.yaml".into(), "k8s/todo/backend".into()], Path::new("."))
         .map_err(|e| chain(&e))?;
     let policy = json!({
@@ -39,7 +39,11 @@ pub(super) async fn play(connection: &Connection, board: &Board, stop: &Cancella
         "kind": "Deployment", "metadata": {"name": DEPLOYMENT, "annotations": {ANNOTATION: policy.to_string()}},
     });
     manifests::overlay(&mut objects, &[overlay]).map_err(|e| chain(&e))?;
-    act::apply(&connection.writer, &objects, NAMESPACE).await.map_err(|e| chain(&e))?;
+    act::apply(&connection.writer, &objects, NAMESPACE).await.map_err(|e| chain(&e))
+}
+
+/// Rolls out version after version until `stop`.
+pub(super) async fn play(connection: &Connection, board: &Board, stop: &CancellationToken) -> Result<(), String> {
     tokio::select! {
         () = stop.cancelled() => Ok(()),
         ended = roll(connection, board) => ended,
