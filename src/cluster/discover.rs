@@ -12,6 +12,7 @@ use kube::{Api, Client};
 
 use super::ClusterError;
 use super::watch::Subject;
+use crate::domain::admission::GATE;
 
 /// Where requests enter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Resu
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let found = api.get(deployment).await.map_err(ClusterError::new(format!("read deployment {named}")))?;
     let spec = found.spec.unwrap_or_default();
+    let gates = spec.template.spec.and_then(|pod| pod.readiness_gates).unwrap_or_default();
+    let gated = gates.iter().any(|gate| gate.condition_type == GATE);
     let labels = spec.template.metadata.and_then(|m| m.labels).unwrap_or_default();
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let list = services.list(&ListParams::default()).await.map_err(ClusterError::new(format!("list services in {namespace}")))?;
@@ -38,7 +41,7 @@ pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Resu
         selector.is_some_and(|selector| !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v)))
     };
     let services = list.items.iter().filter(|s| selects(s)).filter_map(|s| s.metadata.name.clone()).collect();
-    Ok(Subject { namespace: namespace.into(), deployment: deployment.into(), selector: selector(&spec.selector), services })
+    Ok(Subject { namespace: namespace.into(), deployment: deployment.into(), selector: selector(&spec.selector), services, gated })
 }
 
 /// A label selector as a string.
