@@ -222,6 +222,11 @@ pub(super) fn pod(pod: &Pod, clock: &Clock) -> PodState {
             .iter()
             .find(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
             .map(|c| cut(c.message.as_deref().unwrap_or_default())),
+        gated: pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.readiness_gates.as_ref())
+            .is_some_and(|gates| gates.iter().any(|g| g.condition_type == GATE)),
         verified: conditions
             .iter()
             .find(|c| c.type_ == GATE && c.status == "True")

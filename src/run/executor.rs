@@ -105,7 +105,9 @@ impl Executor {
         let of_service =
             if asks_service { discover::service(&self.connection.reader, &subject).await.map_err(said)? } else { None };
         let mut plan = self.plan(entry, of_service.as_deref())?;
-        if subject.gated || self.scenario.admission.is_some() {
+        let said = |e: ClusterError| chain(&e);
+        let gated = subject.gated || self.scenario.admission.is_some();
+        if gated || discover::are_pods_gated(&self.connection.reader, &subject).await.map_err(said)? {
             admission::add_lanes(&mut plan.lanes)?;
         }
         // A stream may never end: whether one begins is for the run to see. Pods are asked as they come.

@@ -1,4 +1,4 @@
-//! Admission: a pod whose template has the readiness gate [`GATE`] gets no traffic of users until the verifier has asked it at its own
+//! Admission: a pod that has the readiness gate [`GATE`] gets no traffic of users until the verifier has asked it at its own
 //! address, and has set that condition of it.
 //!
 //! What a pod is let in for is its [`Basis`]. Evidence is asked for of a revision that nobody knows; of one that is verified, each further
@@ -307,7 +307,9 @@ impl Admission {
     pub fn targets(&self, rollout: &Rollout) -> Vec<PodTarget> {
         let asked = |life: &PodLife| {
             let applicant = self.applicants.get(&life.state.uid);
-            applicant.is_some_and(|a| matches!(a.standing, Standing::Asked(_))) && is_at_the_gate(life, rollout)
+            let undecided = applicant.is_some_and(|a| matches!(a.standing, Standing::Asked(_)));
+            let revision = &life.state.revision;
+            undecided && is_at_the_gate(life) && !self.rejected.contains(revision) && !self.boxes.contains_key(revision)
         };
         let mut targets = rollout.addresses(asked);
         targets.truncate(ASKED_MAX);
@@ -317,7 +319,8 @@ impl Admission {
     /// A pod at the gate about which nothing is decided.
     pub fn waiting(&self, rollout: &Rollout) -> Option<Name> {
         let asked = |uid: &Name| self.applicants.get(uid).is_some_and(|a| matches!(a.standing, Standing::Asked(_)));
-        rollout.pods().into_iter().find(|life| asked(&life.state.uid)).map(|life| life.state.name.clone())
+        let pods = rollout.pods().into_iter();
+        pods.filter(|life| is_at_the_gate(life)).find(|life| asked(&life.state.uid)).map(|life| life.state.name.clone())
     }
 
     /// Pods that were let in, in order.
@@ -334,7 +337,7 @@ impl Admission {
         self.applicants.retain(|uid, _| rollout.lives().any(|life| life.state.uid == *uid));
         let mut opening = self.applicants.values().filter(|a| a.standing == Standing::Opening).count();
         for life in rollout.pods() {
-            if !is_at_the_gate(life, rollout) {
+            if !is_at_the_gate(life) {
                 // Who is not ready any more begins anew.
                 let asked = |a: &Applicant| matches!(a.standing, Standing::Asked(_));
                 if self.applicants.get(&life.state.uid).is_some_and(asked) {
@@ -461,11 +464,10 @@ impl Admission {
     }
 }
 
-/// The gate of its template is all that keeps this pod from traffic.
-fn is_at_the_gate(life: &PodLife, rollout: &Rollout) -> bool {
+/// Its gate is all that keeps this pod from traffic.
+fn is_at_the_gate(life: &PodLife) -> bool {
     let state = &life.state;
-    let gated = rollout.template(&state.revision).is_some_and(|t| t.gates.iter().any(|gate| &**gate == GATE));
-    gated && state.verified.is_none() && life.is_active() && state.are_containers_ready()
+    state.gated && state.verified.is_none() && life.is_active() && state.are_containers_ready()
 }
 
 #[cfg(test)]

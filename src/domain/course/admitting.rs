@@ -75,7 +75,8 @@ impl Course {
 
     /// The pods that are asked before they are let in, and where.
     pub fn newcomers(&self) -> Vec<PodTarget> {
-        let asks = self.traffic_began.is_some() && !self.traffic_ended && self.admission.is_prepared();
+        let breach = self.verdict.as_ref().is_some_and(|v| v.verdict == VerdictKind::Breach);
+        let asks = self.traffic_began.is_some() && !self.traffic_ended && !breach && self.admission.is_prepared();
         if asks { self.admission.targets(&self.rollout) } else { Vec::new() }
     }
 

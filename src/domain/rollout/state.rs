@@ -215,6 +215,9 @@ pub struct PodState {
     /// `PodScheduled=False`: why it has no node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unschedulable: Option<String>,
+    /// It has the readiness gate `verifier.dev/verified`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gated: bool,
     /// Condition `verifier.dev/verified`, if it is true: its reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Name>,

@@ -489,8 +489,8 @@ fn pod() -> impl Strategy<Value = PodState> {
         .prop_map(|(name, restarts, ready, now, last_exit)| ContainerState { name, restarts, ready, now, last_exit });
     let phases = vec![PodPhase::Pending, PodPhase::Running, PodPhase::Succeeded, PodPhase::Failed, PodPhase::Unknown];
     let place = (maybe(name()), maybe(name()), maybe(at()), maybe(text()), maybe(name()));
-    ((name(), name(), name()), place, select(phases), any::<bool>(), vec(container, 0..3)).prop_map(
-        |((uid, name, revision), (node, ip, terminating, unschedulable, verified), phase, ready, containers)| PodState {
+    ((name(), name(), name()), place, select(phases), any::<(bool, bool)>(), vec(container, 0..3)).prop_map(
+        |((uid, name, revision), (node, ip, terminating, unschedulable, verified), phase, (ready, gated), containers)| PodState {
             uid,
             name,
             revision,
@@ -500,6 +500,7 @@ fn pod() -> impl Strategy<Value = PodState> {
             ready,
             terminating,
             unschedulable,
+            gated,
             verified,
             containers,
         },
