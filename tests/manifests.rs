@@ -2,25 +2,41 @@
 
 use std::path::Path;
 
+use k8s_openapi::api::admissionregistration::v1beta1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 fn manifest(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/todo/backend").join(name);
-    serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    let [one] = <[Value; 1]>::try_from(documents(&format!("todo/backend/{name}"))).unwrap();
+    one
+}
+
+/// The documents of a file below `k8s/`.
+fn documents(path: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s").join(path);
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }
 
 /// Reads a manifest as its Kubernetes type and back: a field that is misspelt or misplaced does not survive.
 #[track_caller]
 fn assert_known<T: Serialize + DeserializeOwned>(name: &str) {
-    let written = manifest(name);
-    let read: T = serde_json::from_value(written.clone()).unwrap();
-    assert_eq!(serde_json::to_value(read).unwrap(), written, "{name}");
+    assert_all_known::<T>(&format!("todo/backend/{name}"));
+}
+
+/// The same of a file below `k8s/`.
+#[track_caller]
+fn assert_all_known<T: Serialize + DeserializeOwned>(path: &str) {
+    for written in documents(path) {
+        let read: T = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), written, "{path}");
+    }
 }
 
 #[test]
@@ -32,6 +48,25 @@ fn every_field_is_one_that_kubernetes_knows() {
     assert_known::<Service>("service.yaml");
     assert_known::<Ingress>("ingress.yaml");
     assert_known::<PodDisruptionBudget>("pdb.yaml");
+    for role in ["observer", "actor"] {
+        assert_all_known::<ClusterRole>(&format!("verifier/rbac/{role}.yaml"));
+    }
+    assert_all_known::<RoleBinding>("verifier/rbac/binding.yaml");
+    assert_all_known::<ServiceAccount>("verifier/rbac/serviceaccount.yaml");
+    assert_all_known::<MutatingAdmissionPolicy>("verifier/admission/policy.yaml");
+    assert_all_known::<MutatingAdmissionPolicyBinding>("verifier/admission/binding.yaml");
+}
+
+#[test]
+fn the_gate_of_manifests_is_the_one_that_is_opened() {
+    use verifier::domain::admission::GATE;
+    let gate = &documents("todo/admission/gate.yaml")[0];
+    assert_eq!(gate["spec"]["template"]["spec"]["readinessGates"], serde_json::json!([{"conditionType": GATE}]));
+    let policy = &documents("verifier/admission/policy.yaml")[0];
+    let (condition, mutation) = (&policy["spec"]["matchConditions"][1], &policy["spec"]["mutations"][0]["jsonPatch"]);
+    for expression in [&condition["expression"], &mutation["expression"]] {
+        assert!(expression.as_str().unwrap().contains(GATE), "{expression}");
+    }
 }
 
 #[test]

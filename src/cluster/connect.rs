@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use thiserror::Error;
@@ -68,6 +70,8 @@ pub async fn configure(choice: &Choice) -> Result<(Config, String), ConnectError
 /// Prepares the two clients of a connection. Nothing is sent yet.
 pub fn connect(mut config: Config, name: String) -> Result<Connection, ConnectError> {
     let client = |config: Config| Client::try_from(config).map_err(|e| ConnectError::Client(Box::new(e)));
+    let agent = HeaderValue::from_static(concat!("verifier/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, agent));
     config.connect_timeout = Some(CALL_TIMEOUT);
     config.write_timeout = Some(CALL_TIMEOUT);
     let reader = client(config.clone())?;

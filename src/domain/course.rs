@@ -1,6 +1,7 @@
 //! The course of a run: which stage it is in, what to do next, and how it ends. A pure fold over events; the dispatcher carries out its
 //! commands, and a replay folds the same events to the same end.
 
+mod admitting;
 mod ending;
 mod guarding;
 mod intake;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::{Admission, Permit};
 use super::breakdown::Breakdown;
 use super::event::{Event, PutBack, RunStarted};
 use super::judge;
@@ -75,6 +77,8 @@ pub enum Command {
     StopTraffic,
     /// Stop the rollout; answers with `ActionStarted` and `ActionEnded`.
     Act(Box<Action>),
+    /// Let a pod in; answers with `AdmissionStarted` and `AdmissionEnded`.
+    Admit(Box<Permit>),
     /// Tell the reader; answers with `Notice`.
     Say(String),
     /// Put back what the run changed; answers with `PutBack`.
@@ -117,6 +121,9 @@ pub struct Course {
     stuck: Option<Stuck>,
     watching: observing::Watching,
     put_back: Option<PutBack>,
+    admission: Admission,
+    /// That a pod at the gate is not asked was told.
+    told_unasked: bool,
     verdict: Option<Verdict>,
     deed: Option<Deed>,
     /// Who had written the target's specification last when the guard's action ended.
@@ -129,6 +136,7 @@ pub struct Course {
 impl Course {
     /// A run that has just begun, and its first command.
     pub fn begin(head: RunStarted) -> (Self, Vec<Command>) {
+        let admission = admitting::admission(&head.scenario);
         let course = Self {
             head,
             stage: Stage::Preparing,
@@ -159,6 +167,8 @@ impl Course {
             stuck: None,
             watching: observing::Watching::default(),
             put_back: None,
+            admission,
+            told_unasked: false,
             verdict: None,
             deed: None,
             writer_before: None,
@@ -175,6 +185,7 @@ impl Course {
         let mut commands = Vec::new();
         self.take_in(event, &mut commands);
         self.note_phase();
+        self.admit(&mut commands);
         self.advance(&mut commands);
         commands
     }

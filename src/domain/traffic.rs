@@ -51,6 +51,11 @@ impl LanePlan {
     pub fn asks_pods(&self) -> bool {
         self.request.connect_to.as_deref() == Some(PODS)
     }
+
+    /// It asks the pods that wait to be let in, and sends nothing while none does.
+    pub fn judges_admission(&self) -> bool {
+        self.asks_pods() && self.name.starts_with(ADMISSION)
+    }
 }
 
 /// How slots follow each other.
@@ -141,6 +146,9 @@ pub enum Mode {
 /// As `connect_to`: each pod's own address in turn; the driver is told which while it runs, and sends nothing before.
 /// Kept connections stay with their pods until these are to be asked no more.
 pub const PODS: &str = "pods";
+
+/// What the names of lanes begin with that ask pods before they are let in. No lane of a scenario is called so.
+pub const ADMISSION: &str = "admission";
 
 /// A pod and where it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

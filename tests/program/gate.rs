@@ -67,6 +67,14 @@ impl Cluster {
         self.runtime.block_on(act::apply(&self.connection.writer, &[namespace], "default")).unwrap();
     }
 
+    pub(super) fn client(&self) -> kube::Client {
+        self.connection.reader.clone()
+    }
+
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.program.path("sandbox.kubeconfig")
     }

@@ -2,12 +2,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests time the program from outside")]
 
+mod admission;
 mod bounds;
 mod ending;
 mod findings;
 mod gate;
 mod guards;
 mod lint;
+mod roles;
 mod scenarios;
 mod simulation;
 mod starved;
