@@ -29,7 +29,7 @@ fn finding<'a>(summary: &'a Value, code: &str, side: &str) -> &'a Value {
 }
 
 /// A scenario of the repository.
-fn scenario(name: &str) -> Scenario {
+pub(crate) fn scenario(name: &str) -> Scenario {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name).with_extension("yaml");
     parse(name, &std::fs::read_to_string(path).unwrap(), &[]).unwrap()
 }
@@ -47,7 +47,11 @@ fn with_patch(finding: &Value, name: &str, expect: &Expectation) -> Ended {
         let write = |folder: &Path, _: &mut std::process::Command| std::fs::write(folder.join("mended.yaml"), &text).unwrap();
         Program::start_with(&["run", "--scenario", "mended.yaml", "-o", "json"], write).end()
     };
-    // A run that says nothing proves nothing: another one is made, and the last one counts.
+    says_something(run)
+}
+
+/// A run that says nothing proves nothing: another one is made, and the last one counts.
+pub(crate) fn says_something(run: impl Fn() -> Ended) -> Ended {
     (1..RUNS).map(|_| run()).find(|ended| !says_nothing(ended)).unwrap_or_else(run)
 }
 

@@ -23,7 +23,7 @@ use verifier::sandbox::{Options, Sandbox};
 use super::{DEADLINE, Ended, LOOK, Program, verifier};
 
 /// Two pods, and a change to a version of which every answer is an error.
-const SCENARIO: &str = r#"
+pub(crate) const SCENARIO: &str = r#"
 name: every-answer-an-error
 about: The new version answers every request with an error, and is Ready all the same.
 target: {deployment: backend, namespace: todo}
@@ -196,7 +196,7 @@ fn kill(road: &Mutex<Road>) {
 
 /// Seconds from the first failed request to the effect, and from decision to acceptance.
 #[track_caller]
-fn times(summary: &Value) -> (f64, f64) {
+pub(crate) fn times(summary: &Value) -> (f64, f64) {
     let action = &summary["action"];
     let of = |key: &str| action[key].as_f64().unwrap_or_else(|| panic!("no {key} in {action:#}"));
     let groups = summary["failures"]["groups"].as_array().unwrap();
