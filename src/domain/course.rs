@@ -185,7 +185,9 @@ impl Course {
         let mut commands = Vec::new();
         self.take_in(event, &mut commands);
         self.note_phase();
-        self.admit(&mut commands);
+        if event.what.moves_pods() {
+            self.admit(&mut commands);
+        }
         self.advance(&mut commands);
         commands
     }

@@ -155,6 +155,14 @@ pub enum WatchState {
     Restored,
 }
 
+impl What {
+    /// It may decide something about who is let in: of the traffic, tenths of a second do, and single requests, which may come by the thousand,
+    /// do not.
+    pub const fn moves_pods(&self) -> bool {
+        !matches!(self, Self::Failure(_) | Self::Gap(_) | Self::Closed(_) | Self::Validity(_) | Self::Kube(_))
+    }
+}
+
 impl From<LoadEvent> for What {
     fn from(event: LoadEvent) -> Self {
         match event {

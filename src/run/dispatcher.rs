@@ -172,7 +172,9 @@ impl Run {
         if matches!(event.what, What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) | What::EndpointSliceGone(_)) {
             self.aim();
         }
-        self.ask_newcomers();
+        if event.what.moves_pods() {
+            self.ask_newcomers();
+        }
         if let Some(verdict) = self.course.verdict().filter(|now| before.as_ref() != Some(*now)).cloned() {
             self.take(&Event { at: event.at, what: What::Decided(verdict) });
         }

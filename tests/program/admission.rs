@@ -24,10 +24,8 @@ fn costs_nobody_anything(scenario: &str) {
     let (asked, bad) = (measured["valid"].as_u64().unwrap(), measured["bad"].as_u64().unwrap());
     println!("{scenario}: {bad} of {asked} requests of users failed");
     assert!(bad == 0 && asked >= 10_000, "{measured:#}");
-    let rollout = &summary["rollout"];
-    let new = rollout["new"].as_str().unwrap();
-    let pods: Vec<&Value> = rollout["pods"].as_array().unwrap().iter().collect();
-    let (new, old): (Vec<&Value>, Vec<&Value>) = pods.into_iter().partition(|p| p["revision"] == new);
+    let pods = summary["rollout"]["pods"].as_array().unwrap().iter();
+    let (new, old): (Vec<&Value>, Vec<&Value>) = pods.partition(|p| p["side"] == "new");
     assert!(!new.is_empty() && new.iter().all(|p| p["ready_s"].is_null()), "{new:#?}");
     assert!(old.len() == 2 && old.iter().all(|p| p["terminating_s"].is_null()), "the old pods serve on: {old:#?}");
 }
@@ -50,7 +48,7 @@ fn a_version_that_lies_about_its_readiness_costs_nobody_a_request() {
 /// How long each pod of the new version waited, in seconds, with why it was let in; in order.
 #[track_caller]
 fn waits(summary: &Value) -> Vec<(String, f64, f64)> {
-    let new = &summary["rollout"]["new"];
+    let new = &summary["rollout"]["new"]["revision"];
     let all = summary["admission"].as_array().unwrap().iter().filter(|a| a["revision"] == *new);
     let of = |a: &Value, key: &str| a[key].as_f64().unwrap_or_else(|| panic!("no {key} in {a:#}"));
     all.map(|a| (a["basis"].as_str().unwrap().to_owned(), of(a, "containers_ready_s"), of(a, "opened_s"))).collect()

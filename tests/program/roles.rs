@@ -48,7 +48,7 @@ fn role(name: &str) -> BTreeSet<Grant> {
 /// What the program has asked the sandbox's API for so far: clients of the test itself have no name.
 fn asked(sandbox: &Sandbox) -> BTreeSet<Grant> {
     let counts = sandbox.world().audit().counts();
-    let ours = counts.into_keys().filter(|a| a.agent.starts_with("verifier/"));
+    let ours = counts.into_keys().filter(|a| a.agent == "verifier");
     ours.map(|a| {
         let sub = if a.sub.is_empty() { String::new() } else { format!("/{}", a.sub) };
         (format!("{:?}", a.verb).to_lowercase(), a.group, format!("{}{sub}", a.resource))

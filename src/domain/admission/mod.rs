@@ -330,11 +330,14 @@ impl Admission {
 
     /// Decides about everyone who is at the gate.
     pub fn decide(&mut self, moment: Moment, rollout: &Rollout, now: At) -> Decision {
-        self.verify(moment, rollout);
         let mut decision = Decision::default();
+        if !rollout.lives().any(|life| life.state.gated) {
+            return decision;
+        }
+        self.verify(moment, rollout);
         self.bake(moment, rollout, now, &mut decision);
         self.verified.retain(|revision| rollout.set(revision).is_some());
-        self.applicants.retain(|uid, _| rollout.lives().any(|life| life.state.uid == *uid));
+        self.applicants.retain(|uid, _| rollout.life(uid).is_some());
         let mut opening = self.applicants.values().filter(|a| a.standing == Standing::Opening).count();
         for life in rollout.pods() {
             if !is_at_the_gate(life) {
@@ -450,7 +453,7 @@ impl Admission {
         }
         let mut over = Vec::new();
         self.boxes.retain(|revision, uid| {
-            let Some(life) = rollout.lives().find(|life| life.state.uid == *uid && life.is_active()) else { return false };
+            let Some(life) = rollout.life(uid).filter(|life| life.is_active()) else { return false };
             let Some(since) = life.ready.filter(|_| life.state.ready) else { return true };
             let until = since + self.bake;
             if now >= until {

@@ -271,6 +271,11 @@ impl Rollout {
         self.pods().into_iter().filter(|life| wanted(life)).filter_map(target).collect()
     }
 
+    /// A pod that exists, by uid.
+    pub(super) fn life(&self, uid: &Name) -> Option<&PodLife> {
+        self.pods.get(uid)
+    }
+
     /// All pods that exist, by uid.
     pub(super) fn lives(&self) -> impl Iterator<Item = &PodLife> {
         self.pods.values()
