@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(has_cluster, has_cpu_groups, has_namespaces)");
+    println!("cargo::rustc-check-cfg=cfg(has_cpu_groups, has_namespaces)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PATH");
-    println!("cargo::rerun-if-env-changed=VERIFIER_TEST_KUBECONFIG");
     let path = env::var_os("PATH").unwrap_or_default();
     for program in ["kubectl", "chromium"] {
         println!("cargo::rustc-check-cfg=cfg(has_{program})");
@@ -18,9 +17,6 @@ fn main() {
             println!("cargo::rerun-if-changed={}", found.display());
             println!("cargo::rustc-cfg=has_{program}");
         }
-    }
-    if env::var_os("VERIFIER_TEST_KUBECONFIG").is_some_and(|file| !file.is_empty()) {
-        println!("cargo::rustc-cfg=has_cluster");
     }
     if has_cpu_groups() {
         println!("cargo::rustc-cfg=has_cpu_groups");

@@ -2,7 +2,6 @@
 //! real cluster. A few play at a time, each in a namespace of its own.
 
 #![expect(clippy::disallowed_methods, reason = "these tests time a cluster from outside")]
-#![expect(clippy::needless_pass_by_value, reason = "JSON is written where it is needed")]
 
 mod api;
 mod nodes;

@@ -33,7 +33,7 @@ pub(super) async fn rolling_update_arithmetic(stage: Stage) {
     stage.patch(env("READY_DELAY", "0s")).await;
     until("the third revision alone, always within its bounds", async || {
         let (wanted, deployment) = (stage.wanted().await, stage.deployment().await);
-        let status = deployment.status.clone().unwrap_or_default();
+        let status = deployment.status.unwrap_or_default();
         let available = status.available_replicas.unwrap_or(0);
         assert!(wanted.iter().sum::<i32>() <= 7 && available >= 4, "{wanted:?}, {available} available");
         let is = wanted == [0, 0, 5] && available == 5 && status.replicas == Some(5);

@@ -1,8 +1,8 @@
-//! The program on a real cluster, the one that `VERIFIER_TEST_KUBECONFIG` names; without it these tests are reported as ignored.
+//! The program on a real cluster, the one that `VERIFIER_TEST_KUBECONFIG` names. These tests are reported as ignored unless they are asked for:
+//! `tests/cluster/real` does so with a cluster of its own.
 //!
 //! Any cluster will do that has an ingress controller for its default class and can start `todo/backend:v1` to `v3`, the program itself with
-//! the argument `workload`. `tests/cluster/real` brings its own. The tests take turns, and need the namespace `todo` for
-//! themselves: each finds none and leaves none.
+//! the argument `workload`. The tests take turns, and need the namespace `todo` for themselves: each finds none and leaves none.
 
 #![expect(clippy::disallowed_methods, reason = "these tests time the program from outside")]
 
@@ -18,9 +18,9 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::Value;
 use verifier::cluster::discover;
 
@@ -46,8 +46,7 @@ impl Real {
     fn take() -> Self {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let kubeconfig = std::env::var_os("VERIFIER_TEST_KUBECONFIG").expect("VERIFIER_TEST_KUBECONFIG names the cluster");
-        let cluster = Cluster::at(PathBuf::from(kubeconfig));
+        let cluster = Cluster::at(kubeconfig());
         assert!(!is_there(&cluster), "namespace {NAMESPACE} is there already; these tests need it for themselves");
         Self { cluster, _turn: turn }
     }
@@ -98,17 +97,27 @@ impl Real {
     }
 }
 
+/// The file that names the cluster. The program runs in other folders.
+fn kubeconfig() -> PathBuf {
+    let file = std::env::var_os("VERIFIER_TEST_KUBECONFIG").expect("VERIFIER_TEST_KUBECONFIG names the cluster");
+    std::fs::canonicalize(file).expect("VERIFIER_TEST_KUBECONFIG is a file")
+}
+
 fn is_there(cluster: &Cluster) -> bool {
     cluster.namespaces().iter().any(|name| name == NAMESPACE)
 }
 
 impl Drop for Real {
     fn drop(&mut self) {
-        let api: Api<Namespace> = Api::all(self.connection.writer.clone());
+        let namespaces: Api<Namespace> = Api::all(self.connection.writer.clone());
+        let pods: Api<Pod> = Api::namespaced(self.connection.writer.clone(), NAMESPACE);
         let start = Instant::now();
         while is_there(&self.cluster) {
-            // It may be going already; whether it is gone counts.
-            let _ = self.runtime.block_on(api.delete(NAMESPACE, &DeleteParams::background()));
+            // It may be going already; whether it is gone counts. Nobody needs its pods to end gently any more.
+            self.runtime.block_on(async {
+                let _ = namespaces.delete(NAMESPACE, &DeleteParams::background()).await;
+                let _ = pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await;
+            });
             if start.elapsed() > DEADLINE {
                 assert!(std::thread::panicking(), "namespace {NAMESPACE} does not go");
                 return;
