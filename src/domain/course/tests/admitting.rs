@@ -61,8 +61,8 @@ fn answers(run: &mut Run, good: u64, bad: u64) {
     run.say(What::Slice(Slice { lane: name("admission"), end, due: good + bad, parts, lag_max: 0 }));
 }
 
-fn permits(run: &mut Run) -> Vec<Box<Permit>> {
-    let permit = |command| if let Command::Admit(permit) = command { Some(permit) } else { None };
+fn permits(run: &mut Run) -> Vec<Permit> {
+    let permit = |command| if let Command::Admit(permit) = command { Some(*permit) } else { None };
     run.taken().into_iter().filter_map(permit).collect()
 }
 
@@ -72,11 +72,11 @@ fn a_good_pod_is_let_in_once_and_asked_no_more() {
     for _ in 0..11 {
         answers(&mut run, 2, 0);
     }
-    let permits = permits(&mut run);
-    let [permit] = permits.as_slice() else { panic!("{permits:?}") };
+    let given = permits(&mut run);
+    let [permit] = given.as_slice() else { panic!("{given:?}") };
     assert_eq!((&*permit.uid, permit.basis), ("uid-n1", Basis::Evidence { answers: 22, bad: 0 }));
     assert_eq!(run.course.newcomers(), []);
-    run.say(What::AdmissionStarted(permit.clone()));
+    run.say(What::AdmissionStarted(Box::new(permit.clone())));
     run.say(What::AdmissionEnded(Box::new(AdmissionEnded { uid: permit.uid.clone(), outcome: Came::Opened { read_back: false } })));
     answers(&mut run, 2, 0);
     assert_eq!((permits(&mut run), run.course.verdict()), (vec![], None));
