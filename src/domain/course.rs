@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use super::admission::{Admission, Permit};
 use super::breakdown::Breakdown;
 use super::event::{Event, PutBack, RunStarted};
-use super::judge::early::Lacking;
 use super::judge::hearing::Hearing;
 use super::rollout::guard::Action;
 use super::rollout::state::Writer;
@@ -270,14 +269,6 @@ impl Course {
         }
     }
 
-    fn look_for_broken_target(&mut self) {
-        match self.rollout.stuck(self.now) {
-            Ok(stuck) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", stuck.sentence())]),
-            Err(Some(at)) => self.wake_at(at),
-            Err(None) => {}
-        }
-    }
-
     fn while_baseline(&mut self) {
         let span = self.head.scenario.given.healthy_for;
         if self.leaves_early() {
@@ -363,13 +354,6 @@ impl Course {
                 self.close();
             }
         }
-    }
-
-    /// A PASS is not certified yet, and there is time for the requests that it lacks.
-    fn is_worth_waiting(&self) -> bool {
-        let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
-        let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
-        lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate)
     }
 
     /// Nothing more is measured.

@@ -72,8 +72,8 @@ fn a_good_pod_is_let_in_once_and_asked_no_more() {
     for _ in 0..11 {
         answers(&mut run, 2, 0);
     }
-    let permits = permits(&mut run);
-    let [permit] = permits.as_slice() else { panic!("{permits:?}") };
+    let given = permits(&mut run);
+    let [permit] = given.as_slice() else { panic!("{given:?}") };
     assert_eq!((&*permit.uid, permit.basis), ("uid-n1", Basis::Evidence { answers: 22, bad: 0 }));
     assert_eq!(run.course.newcomers(), []);
     run.say(What::AdmissionStarted(permit.clone()));
