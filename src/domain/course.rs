@@ -15,8 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::admission::{Admission, Permit};
 use super::breakdown::Breakdown;
 use super::event::{Event, PutBack, RunStarted};
+<<<<<<< HEAD
 use super::judge;
 use super::judge::early::Lacking;
+=======
+>>>>>>> admit
 use super::judge::hearing::Hearing;
 use super::rollout::guard::Action;
 use super::rollout::state::Writer;
@@ -273,14 +276,6 @@ impl Course {
         }
     }
 
-    fn look_for_broken_target(&mut self) {
-        match self.rollout.stuck(self.now) {
-            Ok(stuck) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", stuck.sentence())]),
-            Err(Some(at)) => self.wake_at(at),
-            Err(None) => {}
-        }
-    }
-
     fn while_baseline(&mut self) {
         let span = self.head.scenario.given.healthy_for;
         if self.leaves_early() {
@@ -368,6 +363,7 @@ impl Course {
         }
     }
 
+<<<<<<< HEAD
     /// A PASS is not certified yet, or what we failed to send leaves it in doubt, and there is time for the requests that it lacks.
     fn is_worth_waiting(&self) -> bool {
         let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
@@ -378,6 +374,8 @@ impl Course {
         certified_in_time || doubt.is_some_and(|span| span <= patience)
     }
 
+=======
+>>>>>>> admit
     /// Nothing more is measured.
     fn close(&mut self) {
         self.enter(if self.head.put_back { Stage::PuttingBack } else { Stage::Done });

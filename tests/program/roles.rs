@@ -103,7 +103,7 @@ impl Cluster {
         tokio::time::timeout(DEADLINE, complete).await.expect("a complete backend").unwrap();
     }
 
-    async fn patch(&self, spec: Value) {
+    async fn patch(&self, spec: &Value) {
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), "todo");
         api.patch("backend", &PatchParams::default(), &Patch::Strategic(json!({"spec": spec}))).await.unwrap();
     }
@@ -126,7 +126,7 @@ impl Cluster {
         assert_eq!(ended.code(), 1, "{guard}: {}", ended.stderr);
         let env = json!([{"name": "ERROR_RATIO", "$patch": "delete"}]);
         let containers = json!([{"name": "backend", "image": "todo/backend:v1", "env": env}]);
-        self.patch(json!({"paused": false, "template": {"spec": {"containers": containers}}})).await;
+        self.patch(&json!({"paused": false, "template": {"spec": {"containers": containers}}})).await;
         self.complete().await;
     }
 }
@@ -147,7 +147,7 @@ async fn shipped_roles_grant_what_is_asked_for_and_nothing_else() {
     }
     let gates = json!([{"conditionType": "verifier.dev/verified"}]);
     let containers = json!([{"name": "backend", "image": "todo/backend:v2"}]);
-    cluster.patch(json!({"template": {"spec": {"readinessGates": gates, "containers": containers}}})).await;
+    cluster.patch(&json!({"template": {"spec": {"readinessGates": gates, "containers": containers}}})).await;
     let ended = cluster.gate();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     assert!(ended.stderr.contains("is let in"), "{}", ended.stderr);

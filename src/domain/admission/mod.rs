@@ -7,16 +7,14 @@
 //! completely before. One that was turned away stays out for the rest of the run.
 
 mod evidence;
+mod permit;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 pub use self::evidence::{AGAINST, ANSWERS, FOR, SPAN, Shares};
 use self::evidence::{Evidence, Finding};
-use super::display::count;
-use super::outcome::Outcome;
+pub use self::permit::{AdmissionEnded, Admitted, Basis, Came, Permit, Rejection};
 use super::rollout::{PodLife, Rollout};
 use super::slice::Slice;
 use super::time::At;
@@ -35,141 +33,6 @@ const ASKED_MAX: usize = 20;
 const OPENING_MAX: usize = 20;
 /// Pods that were let in and are remembered for the report, the first ones.
 const RECORDS_MAX: usize = 200;
-
-/// What a pod is let in for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Basis {
-    /// It stood before the run changed anything, and there was nothing else.
-    Given,
-    /// Its revision is verified.
-    Verified,
-    /// It answered well; with that its revision is verified.
-    Evidence {
-        /// Answers.
-        answers: u64,
-        /// Of these, bad or late.
-        bad: u64,
-    },
-    /// It answered well, and is the one pod of its revision that serves users until more are let in.
-    OneBox {
-        /// Answers.
-        answers: u64,
-        /// Of these, bad or late.
-        bad: u64,
-    },
-}
-
-impl Basis {
-    /// The condition's reason.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Given => "Given",
-            Self::Verified => "RevisionVerified",
-            Self::Evidence { .. } => "AnsweredWell",
-            Self::OneBox { .. } => "OneBox",
-        }
-    }
-
-    /// Whether a pod with this reason shows that its revision is verified: what people open by hand does not.
-    fn verifies(reason: &str) -> bool {
-        [Self::Given.reason(), Self::Verified.reason(), "AnsweredWell"].contains(&reason)
-    }
-
-    /// One sentence, for the condition's message.
-    pub fn sentence(self) -> String {
-        let asked = |answers, bad| {
-            let answers = count(answers);
-            if bad == 0 { format!("all {answers} answers were good") } else { format!("{bad} of {answers} answers were bad") }
-        };
-        match self {
-            Self::Given => "it stood before anything was changed".into(),
-            Self::Verified => "its revision is verified".into(),
-            Self::Evidence { answers, bad } => format!("asked at its own address, {}", asked(answers, bad)),
-            Self::OneBox { answers, bad } => {
-                format!("asked at its own address, {}; it serves before others of its revision", asked(answers, bad))
-            }
-        }
-    }
-}
-
-/// A pod that is to be let in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Permit {
-    /// `metadata.uid`
-    pub uid: Name,
-    /// `metadata.name`
-    pub pod: Name,
-    /// `pod-template-hash`
-    pub revision: Name,
-    /// Why.
-    pub basis: Basis,
-}
-
-/// How letting a pod in ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdmissionEnded {
-    /// `metadata.uid`
-    pub uid: Name,
-    /// How.
-    pub outcome: Came,
-}
-
-/// What came of the patch of a pod's condition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Came {
-    /// The API has accepted it.
-    Opened {
-        /// Its answer was lost, and the condition found by reading.
-        read_back: bool,
-    },
-    /// The pod is gone, or another one has its name.
-    Gone,
-    /// It was refused, or is not known to have been done. It is not tried again.
-    Failed {
-        /// Why.
-        why: String,
-    },
-}
-
-/// A pod that was let in, for the report.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Admitted {
-    /// Who, and why.
-    pub permit: Permit,
-    /// When its containers were first seen ready.
-    pub from: At,
-    /// When the API had accepted its condition.
-    pub opened: Option<At>,
-}
-
-/// A version that is not let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// The pod that was judged.
-    pub pod: Name,
-    /// Its revision.
-    pub revision: Name,
-    /// Answers.
-    pub answers: u64,
-    /// Of these, bad or late.
-    pub bad: u64,
-    /// The commonest failure; nothing when all answers were good and late.
-    pub outcome: Option<Outcome>,
-}
-
-impl Rejection {
-    /// One sentence.
-    pub fn sentence(&self) -> String {
-        let Self { pod, revision, answers, bad, outcome } = self;
-        let how = outcome.map_or("too late", Outcome::label);
-        format!(
-            "revision {revision} is not let in: pod {pod}, asked at its own address before any user was, failed {bad} of {answers} requests \
-             ({how})"
-        )
-    }
-}
 
 /// What becomes of a pod at the gate.
 #[derive(Clone, Debug, PartialEq)]
@@ -435,7 +298,7 @@ impl Admission {
             let served = current.is_some() && moment != Moment::Given && current.as_ref() != Some(&life.state.revision);
             if by_reason || (served && life.state.ready && life.is_active()) {
                 found.push(life.state.revision.clone());
-            } else if life.state.verified.as_deref() == Some("OneBox") && !self.bake.is_zero() {
+            } else if life.state.verified.as_deref() == Some(Basis::ONE_BOX) && !self.bake.is_zero() {
                 self.boxes.entry(life.state.revision.clone()).or_insert_with(|| life.state.uid.clone());
             }
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::outcome::Counts;
+use crate::domain::outcome::{Counts, Outcome};
 use crate::domain::rollout::state::{ContainerState, PodState};
 use crate::domain::rollout::tests::{deployment, name, pod, set};
 use crate::domain::slice::{Part, SLICE_MICROS};

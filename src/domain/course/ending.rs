@@ -4,6 +4,7 @@ use super::Course;
 use crate::domain::judge::early::{self, Lacking};
 use crate::domain::judge::{self, State};
 use crate::domain::outcome::Blame;
+use crate::domain::time::At;
 use crate::domain::verdict::{Reason, VerdictKind};
 
 impl Course {
@@ -33,6 +34,15 @@ impl Course {
         let early = self.early_reasons();
         if !early.is_empty() {
             self.decide(VerdictKind::Breach, early);
+        }
+    }
+
+    /// Looks for what keeps the target from coming up before the change.
+    pub(super) fn look_for_broken_target(&mut self) {
+        match self.rollout.stuck(self.now) {
+            Ok(stuck) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", stuck.sentence())]),
+            Err(Some(at)) => self.wake_at(at),
+            Err(None) => {}
         }
     }
 
@@ -74,6 +84,13 @@ impl Course {
             }
         }
         None
+    }
+
+    /// A PASS is not certified yet, and there is time for the requests that it lacks.
+    pub(super) fn is_worth_waiting(&self) -> bool {
+        let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
+        let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
+        lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate)
     }
 
     /// No more events will ever come, though the course would go on. What is decided stands; of the rest nothing can be said any more.
