@@ -15,11 +15,6 @@ use serde::{Deserialize, Serialize};
 use super::admission::{Admission, Permit};
 use super::breakdown::Breakdown;
 use super::event::{Event, PutBack, RunStarted};
-<<<<<<< HEAD
-use super::judge;
-use super::judge::early::Lacking;
-=======
->>>>>>> admit
 use super::judge::hearing::Hearing;
 use super::rollout::guard::Action;
 use super::rollout::state::Writer;
@@ -36,8 +31,6 @@ pub use self::guarding::{Deed, Outcome as DeedOutcome, Undone};
 
 /// Failures kept one by one for the report; later ones are counted only.
 const MAX_FAILURES: usize = 4_000;
-/// A soak goes on for so much longer at most to outweigh what the verifier itself could not send or see.
-const PATIENCE_WITH_US: std::time::Duration = std::time::Duration::from_secs(30);
 /// Kubernetes Events and notices kept for the report.
 const MAX_NOTES: usize = 200;
 
@@ -363,19 +356,6 @@ impl Course {
         }
     }
 
-<<<<<<< HEAD
-    /// A PASS is not certified yet, or what we failed to send leaves it in doubt, and there is time for the requests that it lacks.
-    fn is_worth_waiting(&self) -> bool {
-        let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
-        let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
-        let certified_in_time = lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate);
-        let patience = (self.entered + self.head.scenario.soak + PATIENCE_WITH_US).since(self.now).min(left);
-        let doubt = judge::doubt_lasts(&self.head.scenario.then, &self.tally);
-        certified_in_time || doubt.is_some_and(|span| span <= patience)
-    }
-
-=======
->>>>>>> admit
     /// Nothing more is measured.
     fn close(&mut self) {
         self.enter(if self.head.put_back { Stage::PuttingBack } else { Stage::Done });

@@ -1,11 +1,16 @@
 //! How a run ends: breaches while it goes on, and the last word when all outcomes are in.
 
+use std::time::Duration;
+
 use super::Course;
 use crate::domain::judge::early::{self, Lacking};
 use crate::domain::judge::{self, State};
 use crate::domain::outcome::Blame;
 use crate::domain::time::At;
 use crate::domain::verdict::{Reason, VerdictKind};
+
+/// A soak goes on for so much longer at most to outweigh what the verifier itself could not send or see.
+const PATIENCE_WITH_US: Duration = Duration::from_secs(30);
 
 impl Course {
     /// Looks for what can no longer be made good: a missed objective, a stuck rollout, a lost target.
@@ -86,11 +91,14 @@ impl Course {
         None
     }
 
-    /// A PASS is not certified yet, and there is time for the requests that it lacks.
+    /// A PASS is not certified yet, or what we failed to send leaves it in doubt, and there is time for the requests that it lacks.
     pub(super) fn is_worth_waiting(&self) -> bool {
         let left = (At::ZERO + self.head.scenario.deadline).since(self.now);
         let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
-        lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate)
+        let certified_in_time = lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate);
+        let patience = (self.entered + self.head.scenario.soak + PATIENCE_WITH_US).since(self.now).min(left);
+        let doubt = judge::doubt_lasts(&self.head.scenario.then, &self.tally);
+        certified_in_time || doubt.is_some_and(|span| span <= patience)
     }
 
     /// No more events will ever come, though the course would go on. What is decided stands; of the rest nothing can be said any more.
