@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, runtime::wait::await_condition};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
@@ -16,7 +17,7 @@ use verifier::sandbox::wire::node::Images;
 use verifier::sandbox::{Options, Sandbox};
 
 use super::gate::is_complete;
-use super::{DEADLINE, Ended, Program};
+use super::{DEADLINE, Ended, LOOK, Program};
 
 /// Verb, group and resource (with its subresource).
 type Grant = (String, String, String);
@@ -97,10 +98,18 @@ impl Cluster {
         cluster
     }
 
+    /// Complete, and pods of no other version are left that the ingress may still send to.
     async fn complete(&self) {
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), "todo");
         let complete = await_condition(api, "backend", |d: Option<&Deployment>| d.is_some_and(|d| is_complete(d, 2)));
         tokio::time::timeout(DEADLINE, complete).await.expect("a complete backend").unwrap();
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "todo");
+        let alone = async {
+            while pods.list(&ListParams::default()).await.unwrap().items.len() != 2 {
+                tokio::time::sleep(LOOK).await
+            }
+        };
+        tokio::time::timeout(DEADLINE, alone).await.expect("two pods and no more");
     }
 
     async fn patch(&self, spec: &Value) {
