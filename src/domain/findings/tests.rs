@@ -389,8 +389,11 @@ fn blink(comes_back: bool, exits: bool) -> Vec<Event> {
         f.outcome = Outcome::GatewayStatus;
         f.status = Some(503);
     };
-    let events = with(with(healthy(), turns), templates(|t| t.readiness = Some(probe("GET /readyz"))));
-    with(with(events, sleeping(5)), failures(8_000, 8_010, 40, unavailable))
+    let set = templates(|t| {
+        t.pre_stop = Some(PreStop::Sleep { length: seconds(5) });
+        t.readiness = Some(probe("GET /readyz"));
+    });
+    with(with(with(healthy(), turns), set), failures(8_000, 8_010, 40, unavailable))
 }
 
 #[test]
