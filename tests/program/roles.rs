@@ -106,7 +106,7 @@ impl Cluster {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), "todo");
         let alone = async {
             while pods.list(&ListParams::default()).await.unwrap().items.len() != 2 {
-                tokio::time::sleep(LOOK).await
+                tokio::time::sleep(LOOK).await;
             }
         };
         tokio::time::timeout(DEADLINE, alone).await.expect("two pods and no more");
