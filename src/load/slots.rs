@@ -81,9 +81,14 @@ impl Entry {
 
     /// Was the worker away for most of its time? Then the little that it missed of its own absences adds up, and what took long is as likely
     /// its own doing as the target's.
-    fn in_doubt(&self, at: At, attended: Attended, behind: u64) -> bool {
+    fn is_unattended(&self, at: At, attended: Attended, behind: u64) -> bool {
         let attended = attended.0.saturating_sub(self.started(behind).0);
-        self.tainted || attended.saturating_mul(2) < at.0.saturating_sub(self.due.0)
+        attended.saturating_mul(2) < at.0.saturating_sub(self.due.0)
+    }
+
+    /// Can nobody say for whose sake it takes so long?
+    fn in_doubt(&self, at: At, attended: Attended, behind: u64) -> bool {
+        self.tainted || self.is_unattended(at, attended, behind)
     }
 }
 
@@ -178,7 +183,7 @@ impl Slots {
     /// A slot that waited for the worker has held up those behind it: for as long as one of them may wait, who queues up queues up for the
     /// worker too. No longer, or a target that hangs would never be seen.
     fn taint(&mut self, entry: &Entry, at: At, attended: Attended) {
-        if !entry.tainted && entry.standing == Standing::Waiting && entry.in_doubt(at, attended, self.behind) {
+        if entry.standing == Standing::Waiting && entry.is_unattended(at, attended, self.behind) {
             self.tainted_until = At(at.0 + self.bounds.last().map_or(0, |timeout| timeout.after));
         }
     }

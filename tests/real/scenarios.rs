@@ -88,4 +88,9 @@ scenarios! {
     quota "quota"
     late_deadline "late-deadline"
     sick_before "sick-before"
+    admission_bad_version "admission-bad-version"
+    admission_good "admission-good"
+    admission_hangs "admission-hangs"
+    admission_liar "admission-liar"
+    admission_one_box "admission-one-box"
 }
