@@ -27,7 +27,7 @@ use super::traffic::TrafficPlan;
 use super::validity::Recorder;
 use super::verdict::{Reason, Verdict, VerdictKind};
 
-pub use self::guarding::{Deed, Outcome as DeedOutcome, Undone};
+pub use self::guarding::{ActionOutcome, Deed, Undone};
 
 /// Failures kept one by one for the report; later ones are counted only.
 const MAX_FAILURES: usize = 4_000;

@@ -123,13 +123,17 @@ impl Slots {
     /// Notes that an open slot is on a connection now.
     pub(crate) fn on(&mut self, slot: u64, key: Key) {
         let behind = self.behind;
-        let mut waited = false;
         if let Some(entry) = self.entry_mut(slot) {
-            waited = entry.standing == Standing::Waiting;
             entry.started = entry.started(behind);
-            entry.standing = Standing::On(key);
         }
-        self.waiting -= usize::from(waited);
+        self.stand(slot, Standing::On(key));
+    }
+
+    fn stand(&mut self, slot: u64, standing: Standing) {
+        let Some(entry) = self.entry_mut(slot) else { return };
+        if std::mem::replace(&mut entry.standing, standing) == Standing::Waiting {
+            self.waiting -= 1;
+        }
     }
 
     /// Where a slot stands; `None` when it has ended and is forgotten.
@@ -144,12 +148,7 @@ impl Slots {
 
     /// Ends a slot.
     pub(crate) fn end(&mut self, slot: u64, class: Class) {
-        let mut waited = false;
-        if let Some(entry) = self.entry_mut(slot) {
-            waited = entry.standing == Standing::Waiting;
-            entry.standing = Standing::Ended(class);
-        }
-        self.waiting -= usize::from(waited);
+        self.stand(slot, Standing::Ended(class));
         while let Some(Entry { due, standing: Standing::Ended(class), .. }) = self.entries.front().copied() {
             self.entries.pop_front();
             self.first += 1;
@@ -211,10 +210,9 @@ impl Slots {
             return None;
         }
         let nominal = at.0.saturating_sub(entry.due.0);
-        let doubt = entry.in_doubt(at, attended, self.behind);
         let seen = attended.0.saturating_sub(entry.started(self.behind).0);
         let untold = self.bounds.iter().enumerate().filter(|(_, b)| slot >= b.next && nominal > b.after);
-        untold.map(|(index, bound)| (seen > bound.after && !doubt).then_some(index)).collect()
+        untold.map(|(index, bound)| (seen > bound.after && !entry.in_doubt(at, attended, self.behind)).then_some(index)).collect()
     }
 
     /// What ended slots said, in order, since the last call.

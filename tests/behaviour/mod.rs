@@ -20,10 +20,8 @@ use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use verifier::sandbox::wire::keeper::Program as Keeper;
-use verifier::sandbox::wire::node::Images;
-use verifier::sandbox::{Options, Sandbox};
 
+use crate::api::sandbox;
 use crate::program::{DEADLINE, LOOK};
 
 type Body = fn(Stage) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -196,9 +194,7 @@ pub(crate) async fn play_all(mut config: Config) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sandbox_behaves_as_is_said_here() {
-    let program = Keeper { path: env!("CARGO_BIN_EXE_verifier").into(), args: Vec::new() };
-    let options = Options { seed: 7, images: Images::default(), ingress_lag: Duration::from_millis(300), program };
-    let sandbox = Sandbox::start(options).await.unwrap();
+    let sandbox = sandbox(Duration::from_millis(300)).await;
     play_all(sandbox.config().unwrap()).await;
     sandbox.stop().await.unwrap();
 }

@@ -16,11 +16,10 @@ use kube::{Client, ResourceExt};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, block_in_place};
-use verifier::sandbox::wire::keeper::Program as Keeper;
-use verifier::sandbox::wire::node::Images;
-use verifier::sandbox::{Options, Sandbox};
+use verifier::sandbox::Sandbox;
 
 use super::{DEADLINE, Ended, LOOK, Program, verifier};
+use crate::api::sandbox;
 
 /// Two pods, and a change to a version of which every answer is an error.
 pub(crate) const SCENARIO: &str = r#"
@@ -68,9 +67,7 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Self {
-        let program = Keeper { path: env!("CARGO_BIN_EXE_verifier").into(), args: Vec::new() };
-        let options = Options { seed: 7, images: Images::default(), ingress_lag: Duration::from_millis(300), program };
-        let sandbox = Sandbox::start(options).await.unwrap();
+        let sandbox = sandbox(Duration::from_millis(300)).await;
         let mut config = sandbox.config().unwrap();
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();

@@ -12,12 +12,11 @@ use kube::{Client, runtime::wait::await_condition};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 use verifier::cluster::act;
-use verifier::sandbox::wire::keeper::Program as Keeper;
-use verifier::sandbox::wire::node::Images;
-use verifier::sandbox::{Options, Sandbox};
+use verifier::sandbox::Sandbox;
 
 use super::gate::is_complete;
 use super::{DEADLINE, Ended, LOOK, Program};
+use crate::api::sandbox;
 
 /// Verb, group and resource (with its subresource).
 type Grant = (String, String, String);
@@ -79,9 +78,7 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Self {
-        let program = Keeper { path: env!("CARGO_BIN_EXE_verifier").into(), args: Vec::new() };
-        let options = Options { seed: 7, images: Images::default(), ingress_lag: Duration::from_millis(300), program };
-        let sandbox = Sandbox::start(options).await.unwrap();
+        let sandbox = sandbox(Duration::from_millis(300)).await;
         let client = Client::try_from(sandbox.config().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         sandbox.write_kubeconfig(&folder.path().join("kubeconfig")).unwrap();

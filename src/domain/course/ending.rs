@@ -97,8 +97,7 @@ impl Course {
         let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
         let certified_in_time = lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate);
         let patience = (self.entered + self.head.scenario.soak + PATIENCE_WITH_US).since(self.now).min(left);
-        let doubt = judge::doubt_lasts(&self.head.scenario.then, &self.tally);
-        certified_in_time || doubt.is_some_and(|span| span <= patience)
+        certified_in_time || judge::doubt_lasts(&self.head.scenario.then, &self.tally).is_some_and(|span| span <= patience)
     }
 
     /// No more events will ever come, though the course would go on. What is decided stands; of the rest nothing can be said any more.
