@@ -9,7 +9,8 @@
 //! 4. A run is its event stream; every number shown anywhere is a fold over it.
 //! 5. Each request has exactly one outcome, each outcome one blame. What the verifier could not send or see is booked neither on the
 //!    target nor as a success.
-//! 6. Unknown is never pass and never breach. Only a breach writes to the workload.
+//! 6. Unknown is never pass and never breach. Only a breach writes to the workload; a pod that waits at the verifier's own readiness gate is
+//!    let in for a reason that its condition names.
 //! 7. Every queue, body, header, redirect, wait and label set has a bound, and a counter for when it is hit. Memory does not grow with
 //!    the length of a run.
 //! 8. Secrets live in one redacting type and appear in no log, event, report or `Debug`.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends by failing")]
 
 mod api;
+mod behaviour;
 mod cpu_group;
 mod fuzz;
 mod ingress;
@@ -12,4 +13,5 @@ mod manifests;
 mod node;
 mod page;
 mod program;
+mod real;
 mod workload;

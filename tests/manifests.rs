@@ -2,26 +2,34 @@
 
 use std::path::Path;
 
+use k8s_openapi::api::admissionregistration::v1beta1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-const BACKEND: &str = "k8s/todo/backend";
-const SERVICE: &str = "k8s/verifier/base";
+const BACKEND: &str = "todo/backend";
+const SERVICE: &str = "verifier/base";
 
 fn manifest(name: &str) -> Value {
     manifest_of(BACKEND, name)
 }
 
 fn manifest_of(folder: &str, name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
-    serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    let [one] = <[Value; 1]>::try_from(documents(&format!("{folder}/{name}"))).unwrap();
+    one
+}
+
+/// The documents of a file below `k8s/`.
+fn documents(path: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s").join(path);
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }
 
 /// Reads a manifest as its Kubernetes type and back: a field that is misspelt or misplaced does not survive.
@@ -32,9 +40,16 @@ fn assert_known<T: Serialize + DeserializeOwned>(name: &str) {
 
 #[track_caller]
 fn assert_known_of<T: Serialize + DeserializeOwned>(folder: &str, name: &str) {
-    let written = manifest_of(folder, name);
-    let read: T = serde_json::from_value(written.clone()).unwrap();
-    assert_eq!(serde_json::to_value(read).unwrap(), written, "{name}");
+    assert_all_known::<T>(&format!("{folder}/{name}"));
+}
+
+/// The same of a file below `k8s/`.
+#[track_caller]
+fn assert_all_known<T: Serialize + DeserializeOwned>(path: &str) {
+    for written in documents(path) {
+        let read: T = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), written, "{path}");
+    }
 }
 
 #[test]
@@ -46,6 +61,25 @@ fn every_field_is_one_that_kubernetes_knows() {
     assert_known::<Service>("service.yaml");
     assert_known::<Ingress>("ingress.yaml");
     assert_known::<PodDisruptionBudget>("pdb.yaml");
+    for role in ["observer", "actor"] {
+        assert_all_known::<ClusterRole>(&format!("verifier/rbac/{role}.yaml"));
+    }
+    assert_all_known::<RoleBinding>("verifier/rbac/binding.yaml");
+    assert_all_known::<ServiceAccount>("verifier/rbac/serviceaccount.yaml");
+    assert_all_known::<MutatingAdmissionPolicy>("verifier/admission/policy.yaml");
+    assert_all_known::<MutatingAdmissionPolicyBinding>("verifier/admission/binding.yaml");
+}
+
+#[test]
+fn the_gate_of_manifests_is_the_one_that_is_opened() {
+    use verifier::domain::admission::GATE;
+    let gate = &documents("todo/admission/gate.yaml")[0];
+    assert_eq!(gate["spec"]["template"]["spec"]["readinessGates"], serde_json::json!([{"conditionType": GATE}]));
+    let policy = &documents("verifier/admission/policy.yaml")[0];
+    let (condition, mutation) = (&policy["spec"]["matchConditions"][1], &policy["spec"]["mutations"][0]["jsonPatch"]);
+    for expression in [&condition["expression"], &mutation["expression"]] {
+        assert!(expression.as_str().unwrap().contains(GATE), "{expression}");
+    }
 }
 
 #[test]
@@ -66,7 +100,7 @@ fn the_kustomizations_name_every_file() {
             serde_json::from_value(manifest_of(folder, "kustomization.yaml")["resources"].clone()).unwrap();
         named.push("kustomization.yaml".to_owned());
         named.sort();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s").join(folder);
         let mut there: Vec<_> =
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         there.sort();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub(super) use self::rollout::{GateArgs, InitArgs, LintArgs, WatchArgs};
+pub(super) use self::rollout::{GateArgs, LintArgs, TargetArgs, WatchArgs};
 pub(super) use self::serve::ServeArgs;
 use crate::domain::objective::Objective;
 use crate::domain::rollout::guard::Guard;
@@ -43,7 +43,7 @@ pub(super) enum Command {
     /// Show a Deployment's revisions and pods live, with each one's share of the traffic and of the failures, until Ctrl-C.
     Watch(WatchArgs),
     /// Write a scenario for a Deployment that is there, to begin with.
-    Init(InitArgs),
+    Init(TargetArgs),
     /// Tell what can be foreseen of a rollout from its manifests, before any traffic; ends with 1 when an error is among it.
     Lint(LintArgs),
     /// Send traffic to a URL and measure: the bare driver.

@@ -29,7 +29,7 @@ pub(super) fn main(args: &GateArgs) -> Exit {
 /// Observes, shown in this way, and answers with the exit code.
 pub(super) async fn go(args: &GateArgs, observe: Observe, view: View) -> Result<Exit, Stop> {
     let outs = Outs::parse(&args.report.out).map_err(usage)?;
-    let choice = conduct::choose(&args.cluster).ok_or_else(|| {
+    let choice = conduct::choose(&args.whom.cluster).ok_or_else(|| {
         usage("no cluster was named, and this does not run in one: say --context or --kubeconfig (the sandbox is never started by itself here)")
     })?;
     // A mistake in what was typed is told before any file is read.
@@ -67,16 +67,16 @@ fn scenario(args: &GateArgs, namespace: &str) -> Result<Scenario, Stop> {
     let usual = vec![Value::from("availability >= 99%")];
     let then = args.then.iter().map(|o| Value::from(o.to_string())).collect::<Vec<_>>();
     let mut traffic = json!({
-        "path": args.path,
+        "path": args.way.path,
         "lanes": {"fresh": {"rate": args.rate / 2.0}, "kept": {"rate": args.rate / 2.0}},
     });
-    if let Some(url) = &args.url {
+    if let Some(url) = &args.way.url {
         traffic["url"] = url.as_str().into();
     }
     let text = json!({
         "name": "gate",
         "about": "A rollout that somebody else makes is held against objectives while it happens.",
-        "target": {"deployment": args.target, "namespace": args.namespace.as_deref().unwrap_or(namespace)},
+        "target": {"deployment": args.whom.target, "namespace": args.whom.namespace.as_deref().unwrap_or(namespace)},
         "given": {"healthy_for": seconds(args.baseline), "ready_within": format!("{FOUND_WITHIN}s")},
         "traffic": traffic,
         "observe": {"wait": args.wait},

@@ -10,13 +10,10 @@ use crate::domain::scenario::Observe;
 use crate::exit::Exit;
 
 pub(super) fn main(args: WatchArgs) -> Exit {
-    let WatchArgs { target, cluster, namespace, url, path, rate, duration, report } = args;
+    let WatchArgs { whom, way, rate, duration, report } = args;
     let gate = GateArgs {
-        target,
-        cluster,
-        namespace,
-        url,
-        path,
+        whom,
+        way,
         wait: true,
         timeout: duration,
         baseline: std::time::Duration::ZERO,

@@ -1,5 +1,6 @@
 //! Changing the cluster: the steps of a scenario, and the guards' actions. Nothing here decides, and nothing is retried.
 
+pub mod admission;
 pub mod guard;
 pub(super) mod record;
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
@@ -76,6 +78,8 @@ pub fn connect(config: Config, name: String) -> Result<Connection, ConnectError>
 
 /// The same, with every call counted.
 pub fn connect_counted(mut config: Config, name: String, counter: Option<&Counter>) -> Result<Connection, ConnectError> {
+    let agent = HeaderValue::from_static(concat!("verifier/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, agent));
     let client = |config: Config| -> Result<Client, ConnectError> {
         let builder = ClientBuilder::try_from(config).map_err(|e| ConnectError::Client(Box::new(e)))?;
         Ok(match counter {

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::act::record;
 use super::time::at;
 use crate::clock::Clock;
+use crate::domain::admission::GATE;
 use crate::domain::rollout::guard::MANAGER;
 use crate::domain::rollout::state::{
     Condition, ContainerNow, ContainerState, DeploymentCounts, DeploymentState, Endpoint, EndpointsState, Exit, KubeEvent,
@@ -221,6 +222,15 @@ pub(super) fn pod(pod: &Pod, clock: &Clock) -> PodState {
             .iter()
             .find(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
             .map(|c| cut(c.message.as_deref().unwrap_or_default())),
+        gated: pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.readiness_gates.as_ref())
+            .is_some_and(|gates| gates.iter().any(|g| g.condition_type == GATE)),
+        verified: conditions
+            .iter()
+            .find(|c| c.type_ == GATE && c.status == "True")
+            .map(|c| Name::from(c.reason.as_deref().unwrap_or_default())),
         containers: containers.map(container).collect(),
     }
 }

@@ -12,6 +12,10 @@ use kube::{Api, Client};
 
 use super::ClusterError;
 use super::watch::Subject;
+use crate::domain::admission::GATE;
+
+/// Pods that are looked at for a gate.
+const SOME_PODS: u32 = 100;
 
 /// Where requests enter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Resu
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let found = api.get(deployment).await.map_err(ClusterError::new(format!("read deployment {named}")))?;
     let spec = found.spec.unwrap_or_default();
+    let gates = spec.template.spec.and_then(|pod| pod.readiness_gates).unwrap_or_default();
+    let gated = gates.iter().any(|gate| gate.condition_type == GATE);
     let labels = spec.template.metadata.and_then(|m| m.labels).unwrap_or_default();
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let list = services.list(&ListParams::default()).await.map_err(ClusterError::new(format!("list services in {namespace}")))?;
@@ -38,7 +44,16 @@ pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Resu
         selector.is_some_and(|selector| !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v)))
     };
     let services = list.items.iter().filter(|s| selects(s)).filter_map(|s| s.metadata.name.clone()).collect();
-    Ok(Subject { namespace: namespace.into(), deployment: deployment.into(), selector: selector(&spec.selector), services })
+    Ok(Subject { namespace: namespace.into(), deployment: deployment.into(), selector: selector(&spec.selector), services, gated })
+}
+
+/// Whether one of the pods has the readiness gate of admission: a policy may have put it there, and not in their template.
+pub async fn are_pods_gated(client: &Client, subject: &Subject) -> Result<bool, ClusterError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &subject.namespace);
+    let some = ListParams::default().labels(&subject.selector).limit(SOME_PODS);
+    let list = api.list(&some).await.map_err(ClusterError::new(format!("list pods in {}", subject.namespace)))?;
+    let gates = |pod: Pod| pod.spec.and_then(|s| s.readiness_gates).unwrap_or_default();
+    Ok(list.items.into_iter().any(|pod| gates(pod).iter().any(|gate| gate.condition_type == GATE)))
 }
 
 /// A label selector as a string.

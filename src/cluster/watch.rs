@@ -33,6 +33,8 @@ pub struct Subject {
     pub selector: String,
     /// The Services in front of it.
     pub services: Vec<String>,
+    /// Its pods have the readiness gate of admission.
+    pub gated: bool,
 }
 
 /// Watches until the receiver is gone or the future is dropped. Never ends by itself: what breaks is retried. Says [`What::Listed`] when all

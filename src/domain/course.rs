@@ -1,6 +1,7 @@
 //! The course of a run: which stage it is in, what to do next, and how it ends. A pure fold over events; the dispatcher carries out its
 //! commands, and a replay folds the same events to the same end.
 
+mod admitting;
 mod ending;
 mod guarding;
 mod intake;
@@ -11,10 +12,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::{Admission, Permit};
 use super::breakdown::Breakdown;
 use super::event::{Event, PutBack, RunStarted};
-use super::judge;
-use super::judge::early::Lacking;
 use super::judge::hearing::Hearing;
 use super::rollout::guard::Action;
 use super::rollout::state::Writer;
@@ -27,12 +27,10 @@ use super::traffic::TrafficPlan;
 use super::validity::Recorder;
 use super::verdict::{Reason, Verdict, VerdictKind};
 
-pub use self::guarding::{Deed, Outcome as DeedOutcome, Undone};
+pub use self::guarding::{ActionOutcome, Deed, Undone};
 
 /// Failures kept one by one for the report; later ones are counted only.
 const MAX_FAILURES: usize = 4_000;
-/// A soak goes on for so much longer at most to outweigh what the verifier itself could not send or see.
-const PATIENCE_WITH_US: std::time::Duration = std::time::Duration::from_secs(30);
 /// Kubernetes Events and notices kept for the report.
 const MAX_NOTES: usize = 200;
 
@@ -75,6 +73,8 @@ pub enum Command {
     StopTraffic,
     /// Stop the rollout; answers with `ActionStarted` and `ActionEnded`.
     Act(Box<Action>),
+    /// Let a pod in; answers with `AdmissionStarted` and `AdmissionEnded`.
+    Admit(Box<Permit>),
     /// Tell the reader; answers with `Notice`.
     Say(String),
     /// Put back what the run changed; answers with `PutBack`.
@@ -117,6 +117,9 @@ pub struct Course {
     stuck: Option<Stuck>,
     watching: observing::Watching,
     put_back: Option<PutBack>,
+    admission: Admission,
+    /// That a pod at the gate is not asked was told.
+    told_unasked: bool,
     verdict: Option<Verdict>,
     deed: Option<Deed>,
     /// Who had written the target's specification last when the guard's action ended.
@@ -129,6 +132,7 @@ pub struct Course {
 impl Course {
     /// A run that has just begun, and its first command.
     pub fn begin(head: RunStarted) -> (Self, Vec<Command>) {
+        let admission = admitting::admission(&head.scenario);
         let course = Self {
             head,
             stage: Stage::Preparing,
@@ -159,6 +163,8 @@ impl Course {
             stuck: None,
             watching: observing::Watching::default(),
             put_back: None,
+            admission,
+            told_unasked: false,
             verdict: None,
             deed: None,
             writer_before: None,
@@ -175,6 +181,9 @@ impl Course {
         let mut commands = Vec::new();
         self.take_in(event, &mut commands);
         self.note_phase();
+        if event.what.moves_pods() {
+            self.admit(&mut commands);
+        }
         self.advance(&mut commands);
         commands
     }
@@ -257,14 +266,6 @@ impl Course {
             // A guard has its say when all is over.
             let breach = self.verdict.as_ref().is_some_and(|v| v.verdict == VerdictKind::Breach);
             if self.traffic.is_some() || breach { self.drain() } else { self.close() }
-        }
-    }
-
-    fn look_for_broken_target(&mut self) {
-        match self.rollout.stuck(self.now) {
-            Ok(stuck) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", stuck.sentence())]),
-            Err(Some(at)) => self.wake_at(at),
-            Err(None) => {}
         }
     }
 
@@ -355,16 +356,6 @@ impl Course {
         }
     }
 
-    /// A PASS is not certified yet, or what we failed to send leaves it in doubt, and there is time for the requests that it lacks.
-    fn is_worth_waiting(&self) -> bool {
-        let left = self.deadline().since(self.now);
-        let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
-        let certified_in_time = lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate);
-        let patience = (self.entered + self.head.scenario.soak + PATIENCE_WITH_US).since(self.now).min(left);
-        let doubt = judge::doubt_lasts(&self.head.scenario.then, &self.tally);
-        certified_in_time || doubt.is_some_and(|span| span <= patience)
-    }
-
     /// Nothing more is measured.
     fn close(&mut self) {
         self.enter(if self.head.put_back { Stage::PuttingBack } else { Stage::Done });
@@ -384,32 +375,6 @@ impl Course {
             None => return false,
         }
         true
-    }
-
-    /// When the run must be over.
-    fn deadline(&self) -> At {
-        let renew = self.head.scenario.observe.and_then(|o| o.renew);
-        match (renew, self.changed) {
-            (Some(_), Some(changed)) => changed + self.head.scenario.deadline,
-            (Some(renew), None) => At::ZERO + renew,
-            (None, _) => At::ZERO + self.head.scenario.deadline,
-        }
-    }
-
-    fn is_overdue(&mut self) -> bool {
-        let deadline = self.deadline();
-        let overdue = self.now >= deadline;
-        if overdue {
-            let waiting = self.waiting_for().map(|what| format!(": {what}")).unwrap_or_default();
-            let scenario = &self.head.scenario;
-            let waited = scenario.observe.and_then(|o| o.renew).filter(|_| self.changed.is_none());
-            let after = humantime::format_duration(waited.unwrap_or(scenario.deadline));
-            let message = format!("the run was not over after {after}{waiting}");
-            self.decide(VerdictKind::Inconclusive, vec![Reason::new("deadline", message)]);
-        } else {
-            self.wake_at(deadline);
-        }
-        overdue
     }
 }
 

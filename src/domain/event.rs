@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::admission::{AdmissionEnded, Permit};
 use super::rollout::guard::{Action, ActionEnded};
 use super::rollout::state::{DeploymentState, EndpointsState, KubeEvent, PodState, ReplicaSetState};
 use super::scenario::Scenario;
@@ -84,6 +85,10 @@ pub enum What {
     ActionStarted(Box<Action>),
     /// The guard's action ended.
     ActionEnded(Box<ActionEnded>),
+    /// A pod is being let in.
+    AdmissionStarted(Box<Permit>),
+    /// That ended.
+    AdmissionEnded(Box<AdmissionEnded>),
     /// A signal, by its number, asked the run to end.
     Interrupted(i32),
     /// The verdict fell, or a breach found further reasons; recorded so that a replay can be compared with it.
@@ -148,6 +153,14 @@ pub enum WatchState {
     Lost,
     /// It answers again.
     Restored,
+}
+
+impl What {
+    /// It may decide something about who is let in: of the traffic, tenths of a second do, and single requests, which may come by the thousand,
+    /// do not.
+    pub const fn moves_pods(&self) -> bool {
+        !matches!(self, Self::Failure(_) | Self::Gap(_) | Self::Closed(_) | Self::Validity(_) | Self::Kube(_))
+    }
 }
 
 impl From<LoadEvent> for What {

@@ -1,5 +1,6 @@
 //! What the verifier knows and decides: pure. No I/O, no clock, no global RNG, no hash-map iteration.
 
+pub mod admission;
 pub mod attribution;
 pub mod breakdown;
 pub mod compare;

@@ -45,7 +45,8 @@ impl Pacer {
     }
 
     /// Another rate from `at` on: numbers go on, and a half-elapsed interval stays half elapsed, so that frequent changes neither add slots
-    /// nor lose any. Stages to come are dropped. `false`, and no change, unless the rate is positive and finite.
+    /// nor lose any. Stages to come are dropped. At a rate of nothing no more slots are due. A schedule whose start is the end of time starts
+    /// with its first change. `false`, and no change, when the rate is negative or not finite.
     pub fn change(&mut self, at: At, rate: f64) -> bool {
         let changed = self.curve.change(at, rate);
         let possible = changed.is_some();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
@@ -49,6 +50,11 @@ impl LanePlan {
     /// Its requests go to each pod's own address: it shows who failed, and counts in no objective.
     pub fn asks_pods(&self) -> bool {
         self.request.connect_to.as_deref() == Some(PODS)
+    }
+
+    /// It asks the pods that wait to be let in, and sends nothing while none does.
+    pub fn judges_admission(&self) -> bool {
+        self.asks_pods() && self.name.starts_with(ADMISSION)
     }
 }
 
@@ -141,6 +147,9 @@ pub enum Mode {
 /// Kept connections stay with their pods until these are to be asked no more.
 pub const PODS: &str = "pods";
 
+/// What the names of lanes begin with that ask pods before they are let in. No lane of a scenario is called so.
+pub const ADMISSION: &str = "admission";
+
 /// A pod and where it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodTarget {
@@ -175,7 +184,7 @@ pub struct RequestPlan {
 }
 
 /// What is spoken on a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtocolChoice {
     /// HTTP/1.1.

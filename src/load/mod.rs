@@ -77,7 +77,6 @@ use self::{
 };
 use crate::clock::Clock;
 use crate::domain::outcome::Counts;
-use crate::domain::pacing::Pacer;
 use crate::domain::slice::LoadEvent;
 use crate::domain::traffic::{Name, PodTarget, TrafficPlan};
 
@@ -271,7 +270,7 @@ impl Driver {
             return Err(RateError::Unknown(lane.into()));
         };
         let now = self.clock.now();
-        if Pacer::constant(now, rate).is_none() {
+        if !(rate.is_finite() && rate >= 0.0) {
             return Err(RateError::Rate(rate));
         }
         let all: f64 = self.lanes.iter().enumerate().map(|(i, (_, old))| if i == index { rate } else { *old }).sum();

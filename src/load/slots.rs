@@ -50,6 +50,10 @@ pub(crate) struct Slots {
     runs: Vec<Run>,
     /// How long the worker has been behind in all: see [`Self::set_behind`].
     behind: u64,
+    /// Slots that wait for an address or a connection.
+    waiting: usize,
+    /// Who joins the queue before this joins one that the worker's absence has made.
+    tainted_until: At,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +65,8 @@ struct Entry {
     behind: u64,
     /// It was open beyond a threshold, and nobody can say for whose sake.
     doubtful: bool,
+    /// It queued up behind slots that had waited for the worker.
+    tainted: bool,
 }
 
 impl Entry {
@@ -75,9 +81,14 @@ impl Entry {
 
     /// Was the worker away for most of its time? Then the little that it missed of its own absences adds up, and what took long is as likely
     /// its own doing as the target's.
-    fn in_doubt(&self, at: At, attended: Attended, behind: u64) -> bool {
+    fn is_unattended(&self, at: At, attended: Attended, behind: u64) -> bool {
         let attended = attended.0.saturating_sub(self.started(behind).0);
         attended.saturating_mul(2) < at.0.saturating_sub(self.due.0)
+    }
+
+    /// Can nobody say for whose sake it takes so long?
+    fn in_doubt(&self, at: At, attended: Attended, behind: u64) -> bool {
+        self.tainted || self.is_unattended(at, attended, behind)
     }
 }
 
@@ -92,7 +103,7 @@ impl Slots {
     /// Empty; `bounds` are the thresholds and then the timeout, in microseconds.
     pub(crate) fn new(thresholds: &[u64], timeout: u64) -> Self {
         let bounds = thresholds.iter().copied().chain([timeout]).map(|after| Bound { after, next: 0 }).collect();
-        Self { first: 0, entries: VecDeque::new(), bounds, runs: Vec::new(), behind: 0 }
+        Self { first: 0, entries: VecDeque::new(), bounds, runs: Vec::new(), behind: 0, waiting: 0, tainted_until: At::ZERO }
     }
 
     /// How long the worker has been behind in all, in microseconds: it never becomes less.
@@ -102,7 +113,10 @@ impl Slots {
 
     /// Adds the next slot; answers its number.
     pub(crate) fn push(&mut self, due: At, started: Attended) -> u64 {
-        self.entries.push_back(Entry { due, started, standing: Standing::Waiting, behind: self.behind, doubtful: false });
+        let tainted = self.waiting > 0 && due < self.tainted_until;
+        let standing = Standing::Waiting;
+        self.entries.push_back(Entry { due, started, standing, behind: self.behind, doubtful: false, tainted });
+        self.waiting += 1;
         self.first + self.entries.len() as u64 - 1
     }
 
@@ -111,7 +125,14 @@ impl Slots {
         let behind = self.behind;
         if let Some(entry) = self.entry_mut(slot) {
             entry.started = entry.started(behind);
-            entry.standing = Standing::On(key);
+        }
+        self.stand(slot, Standing::On(key));
+    }
+
+    fn stand(&mut self, slot: u64, standing: Standing) {
+        let Some(entry) = self.entry_mut(slot) else { return };
+        if std::mem::replace(&mut entry.standing, standing) == Standing::Waiting {
+            self.waiting -= 1;
         }
     }
 
@@ -127,9 +148,7 @@ impl Slots {
 
     /// Ends a slot.
     pub(crate) fn end(&mut self, slot: u64, class: Class) {
-        if let Some(entry) = self.entry_mut(slot) {
-            entry.standing = Standing::Ended(class);
-        }
+        self.stand(slot, Standing::Ended(class));
         while let Some(Entry { due, standing: Standing::Ended(class), .. }) = self.entries.front().copied() {
             self.entries.pop_front();
             self.first += 1;
@@ -148,6 +167,7 @@ impl Slots {
                     return None;
                 }
                 self.bounds[index].next = slot + 1;
+                self.taint(&entry, at, now);
                 if index == timeout {
                     return Some((slot, Passed::Timeout(entry.standing)));
                 }
@@ -157,6 +177,14 @@ impl Slots {
                 self.entry_mut(slot)?.doubtful = true;
             }
         })
+    }
+
+    /// A slot that waited for the worker has held up those behind it: for as long as one of them may wait, who queues up queues up for the
+    /// worker too. No longer, or a target that hangs would never be seen.
+    fn taint(&mut self, entry: &Entry, at: At, attended: Attended) {
+        if entry.standing == Standing::Waiting && entry.is_unattended(at, attended, self.behind) {
+            self.tainted_until = At(at.0 + self.bounds.last().map_or(0, |timeout| timeout.after));
+        }
     }
 
     /// Whether nobody can say for whose sake an open slot has taken so long.
@@ -182,10 +210,9 @@ impl Slots {
             return None;
         }
         let nominal = at.0.saturating_sub(entry.due.0);
-        let doubt = entry.in_doubt(at, attended, self.behind);
         let seen = attended.0.saturating_sub(entry.started(self.behind).0);
         let untold = self.bounds.iter().enumerate().filter(|(_, b)| slot >= b.next && nominal > b.after);
-        untold.map(|(index, bound)| (seen > bound.after && !doubt).then_some(index)).collect()
+        untold.map(|(index, bound)| (seen > bound.after && !entry.in_doubt(at, attended, self.behind)).then_some(index)).collect()
     }
 
     /// What ended slots said, in order, since the last call.
@@ -294,6 +321,22 @@ mod tests {
         assert_eq!(slots.pass(At(599), Attended(300)), Some((1, Passed::Threshold(1))));
         assert!(slots.in_doubt(1, At(2_001), Attended(1_000)) && !slots.in_doubt(1, At(2_000), Attended(1_000)));
         assert_eq!(slots.pass(At(9_999), Attended(1_000)), Some((0, Passed::Timeout(Standing::Waiting))), "it ends all the same");
+    }
+
+    #[test]
+    fn who_queues_up_behind_a_slot_that_waited_for_the_worker_waits_for_the_worker_too_but_not_for_ever() {
+        let mut slots = slots(&[0]);
+        assert_eq!(slots.pass(At(500), Attended(100)), None, "it waits, and the worker was away");
+        slots.push(At(500), Attended(100));
+        assert!(slots.in_doubt(1, At(700), Attended(300)), "the worker is here again, but the queue is its own doing");
+        assert_eq!(slots.exceeded(1, At(590), Attended(190)), Some(vec![]), "an answer in time is one");
+        slots.push(At(1_500), Attended(1_100));
+        assert!(!slots.in_doubt(2, At(1_700), Attended(1_300)), "a timeout later the queue is the target's");
+        for slot in 0..3 {
+            slots.end(slot, Class::Excluded);
+        }
+        slots.push(At(1_400), Attended(1_000));
+        assert!(!slots.in_doubt(3, At(1_600), Attended(1_200)), "nobody is before it");
     }
 
     #[test]

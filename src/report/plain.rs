@@ -76,6 +76,9 @@ impl Plain {
             What::Watch(WatchState::Restored) => Some(Line::plain("the cluster answers again")),
             What::Notice(text) => Some(Line::plain(format!("note: {text}"))),
             What::ActionStarted(_) | What::ActionEnded(_) => Action::of(course).as_ref().map(words::action),
+            What::AdmissionStarted(permit) => {
+                Some(Line::plain(format!("pod {} is let in: {}", permit.pod, permit.basis.sentence())))
+            }
             What::PutBack(put_back) => {
                 Some(Line::plain(put_back.done.iter().chain(&put_back.left).cloned().collect::<Vec<_>>().join("; ")))
             }
@@ -96,6 +99,7 @@ impl Plain {
             | What::EndpointSlice(_)
             | What::EndpointSliceGone(_)
             | What::Tick
+            | What::AdmissionEnded(_)
             | What::Decided(_)
             | What::RunEnded => None,
         }

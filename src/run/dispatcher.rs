@@ -15,6 +15,7 @@ use super::keeper::{Keeper, PutBackWhat};
 use super::recorder::Recorder;
 use crate::clock::Clock;
 use crate::cluster::connect::Connection;
+use crate::domain::admission;
 use crate::domain::course::{Command, Course};
 use crate::domain::event::{Event, FORMAT, RunStarted, What};
 use crate::domain::scenario::Scenario;
@@ -120,6 +121,7 @@ pub async fn carry_out(options: Options, stop: mpsc::Receiver<i32>) -> Course {
         tasks: JoinSet::new(),
         driver: None,
         targets: Vec::new(),
+        newcomers: Vec::new(),
         recorder: options.recorder,
         reporters: options.reporters,
         finished: false,
@@ -146,6 +148,8 @@ struct Run {
     driver: Option<Driver>,
     /// The pods that lanes of their own were told of.
     targets: Vec<PodTarget>,
+    /// The pods that are asked before they are let in.
+    newcomers: Vec<PodTarget>,
     recorder: Option<Recorder>,
     reporters: Vec<Box<dyn Reporter>>,
     finished: bool,
@@ -189,6 +193,9 @@ impl Run {
         if matches!(event.what, What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) | What::EndpointSliceGone(_)) {
             self.aim();
         }
+        if event.what.moves_pods() {
+            self.ask_newcomers();
+        }
         if let Some(verdict) = self.course.verdict().filter(|now| before.as_ref() != Some(*now)).cloned() {
             self.take(&Event { at: event.at, what: What::Decided(verdict) });
         }
@@ -225,6 +232,11 @@ impl Run {
                     self.tasks.spawn(Arc::clone(&self.executor).act(action, self.news.clone()));
                     self.obey(commands);
                 }
+                Command::Admit(permit) => {
+                    let commands = self.happened(What::AdmissionStarted(permit.clone()));
+                    self.tasks.spawn(Arc::clone(&self.executor).admit(permit, self.news.clone()));
+                    self.obey(commands);
+                }
                 Command::Say(text) => {
                     let commands = self.happened(What::Notice(text));
                     self.obey(commands);
@@ -256,11 +268,28 @@ impl Run {
         if targets == self.targets {
             return;
         }
-        for lane in plan.lanes.iter().filter(|lane| lane.asks_pods()) {
+        for lane in plan.lanes.iter().filter(|lane| lane.asks_pods() && !lane.judges_admission()) {
             // The driver knows every lane of the plan that it was started with.
             let _ = driver.set_targets(&lane.name, targets.clone());
         }
         self.targets = targets;
+    }
+
+    /// Tells lanes that ask pods before they are let in which these are. With none of them such a lane rests.
+    fn ask_newcomers(&mut self) {
+        let (Some(driver), Some(plan)) = (&mut self.driver, self.course.traffic()) else { return };
+        let newcomers = self.course.newcomers();
+        if newcomers == self.newcomers {
+            return;
+        }
+        for lane in plan.lanes.iter().filter(|lane| lane.judges_admission()) {
+            // Known lanes, and rates far below what a process can send.
+            if !newcomers.is_empty() {
+                let _ = driver.set_targets(&lane.name, newcomers.clone());
+            }
+            let _ = driver.set_rate(&lane.name, admission::RATE * newcomers.len() as f64);
+        }
+        self.newcomers = newcomers;
     }
 
     /// Ends what still runs, so that nothing is changed any more and what follows is not told of, and puts back.

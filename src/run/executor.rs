@@ -9,12 +9,14 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::admission;
 use super::keeper::Keeper;
 use crate::clock::Clock;
 use crate::cluster::act::guard::{self, Place};
 use crate::cluster::connect::Connection;
 use crate::cluster::discover::{self, Entry};
 use crate::cluster::{ClusterError, act, chain, watch};
+use crate::domain::admission::Permit;
 use crate::domain::event::{StepEnded, What};
 use crate::domain::outcome::Outcome;
 use crate::domain::rollout::guard::{Action, ActionEnded};
@@ -107,7 +109,12 @@ impl Executor {
         let asks_service = self.scenario.traffic.lanes.values().any(|lane| lane.entry == LaneEntry::Service);
         let of_service =
             if asks_service { discover::service(&self.connection.reader, &subject).await.map_err(said)? } else { None };
-        let plan = self.plan(entry, of_service.as_deref())?;
+        let mut plan = self.plan(entry, of_service.as_deref())?;
+        let said = |e: ClusterError| chain(&e);
+        let gated = subject.gated || self.scenario.admission.is_some();
+        if gated || discover::are_pods_gated(&self.connection.reader, &subject).await.map_err(said)? {
+            admission::add_lanes(&mut plan.lanes)?;
+        }
         // A stream may never end: whether one begins is for the run to see. Pods are asked as they come.
         for lane in plan.lanes.iter().filter(|lane| !matches!(lane.mode, Mode::Stream { .. }) && !lane.asks_pods()) {
             self.reach(lane, observing, doing).await?;
@@ -259,6 +266,14 @@ impl Executor {
         }
     }
 
+    /// Lets a pod in.
+    pub(super) async fn admit(self: Arc<Self>, permit: Box<Permit>, out: mpsc::Sender<What>) {
+        let namespace = &self.scenario.target.namespace;
+        let ended = act::admission::open(&self.connection.writer, self.clock, namespace, &self.run_id, &permit).await;
+        // The loop is gone only when the run is.
+        drop(out.send(What::AdmissionEnded(Box::new(ended))).await);
+    }
+
     async fn generation(&self) -> Result<i64, ClusterError> {
         let target = &self.scenario.target;
         act::generation(&self.connection.writer, &target.namespace, &target.deployment).await
@@ -267,7 +282,7 @@ impl Executor {
 
 /// Everything in flight at once that a timeout can hold, with room for a burst.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are bounded by the scenario's check")]
-fn in_flight(rate: f64, timeout: Duration) -> usize {
+pub(super) fn in_flight(rate: f64, timeout: Duration) -> usize {
     ((rate * timeout.as_secs_f64() * 1.5) as usize).clamp(64, 20_000)
 }
 
@@ -279,7 +294,7 @@ fn with_path(url: &str, path: &str) -> String {
 }
 
 /// TLS ends at the Ingress: behind it the same is asked in the clear.
-fn without_tls(url: &str) -> String {
+pub(super) fn without_tls(url: &str) -> String {
     url.strip_prefix("https://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"))
 }
 

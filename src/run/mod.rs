@@ -1,5 +1,6 @@
 //! One run from its first event to its verdict: the dispatcher owns it, the executor carries out steps, the recorder writes it down.
 
+mod admission;
 mod dispatcher;
 mod executor;
 mod keeper;

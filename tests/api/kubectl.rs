@@ -13,9 +13,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
-use verifier::sandbox::wire::keeper::Program;
-use verifier::sandbox::wire::node::Images;
-use verifier::sandbox::{Options, Sandbox};
+use verifier::sandbox::Sandbox;
 
 /// Longer than any command takes, on a busy machine too.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -31,9 +29,7 @@ struct Kubectl {
 impl Kubectl {
     /// `test` names the directory that holds its configuration.
     async fn start(test: &str) -> Self {
-        let program = Program { path: PathBuf::from(env!("CARGO_BIN_EXE_verifier")), args: Vec::new() };
-        let options = Options { seed: 7, images: Images::default(), ingress_lag: Duration::ZERO, program };
-        let sandbox = Sandbox::start(options).await.unwrap();
+        let sandbox = super::sandbox(Duration::ZERO).await;
         let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kubectl-{test}-{}", std::process::id()));
         std::fs::create_dir_all(&home).unwrap();
         sandbox.write_kubeconfig(&home.join("config")).unwrap();

@@ -6,13 +6,23 @@ mod guard;
 mod kubectl;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use kube::Client;
 use tower::ServiceExt;
 use verifier::sandbox::model::store::{Store, StoreConfig};
 use verifier::sandbox::wire::api::{ApiOptions, router};
+use verifier::sandbox::wire::keeper::Program;
+use verifier::sandbox::wire::node::Images;
 use verifier::sandbox::wire::world::World;
+use verifier::sandbox::{Options, Sandbox};
+
+/// A sandbox in this process, whose pods are of the program that is tested.
+pub(crate) async fn sandbox(ingress_lag: Duration) -> Sandbox {
+    let program = Program { path: env!("CARGO_BIN_EXE_verifier").into(), args: Vec::new() };
+    Sandbox::start(Options { seed: 7, images: Images::default(), ingress_lag, program }).await.unwrap()
+}
 
 /// A world with the usual namespaces, and a client that calls its API without a socket.
 pub(crate) fn in_process() -> (Arc<World>, Client) {

@@ -79,8 +79,16 @@ async fn nobody_left(mark: &str, and: &[i32]) {
     .await;
 }
 
-/// The processes of a family that have no mark to be found by, but are in the process group of their main process.
-fn hidden(main: i32) -> Vec<i32> {
+/// The processes of a family that have no mark to be found by, but are in the process group of their main process; waits until there is one.
+async fn hiding(main: i32) -> Vec<i32> {
+    eventually(async || {
+        let found = without_mark(main);
+        if found.is_empty() { Err(format!("nobody hides in the group of {main}")) } else { Ok(found) }
+    })
+    .await
+}
+
+fn without_mark(main: i32) -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").unwrap();
     let pids = entries.filter_map(|e| e.unwrap().file_name().to_str()?.parse::<i32>().ok());
     let in_group = |pid: &i32| {
@@ -167,7 +175,7 @@ async fn when_the_keeper_is_killed_its_processes_go_with_it_and_that_is_told() {
     let main = lab.started(1, shell(FAMILY, &mark)).await;
     lab.wrote(1, "ready").await;
     let family = family(&mark, 4).await;
-    let hidden = hidden(main);
+    let hidden = hiding(main).await;
     assert_eq!(hidden.len(), 1);
     let keeper = i32::try_from(lab.keeper.pid().unwrap()).unwrap();
     kill_process(Pid::from_raw(keeper).unwrap(), Signal::KILL).unwrap();
@@ -196,7 +204,10 @@ async fn no_process_outlives_a_node_that_was_killed() {
     let pids: Vec<i32> = ready.split(' ').map(|pid| pid.parse().unwrap()).collect();
     let [keeper, mains @ ..] = pids.as_slice() else { panic!("{ready}") };
     let all = family(&mark, 8).await;
-    let hidden: Vec<i32> = mains.iter().flat_map(|main| hidden(*main)).collect();
+    let mut hidden = Vec::new();
+    for main in mains {
+        hidden.extend(hiding(*main).await);
+    }
     assert!(hidden.len() == 2 && command_line(*keeper).contains("sandbox-keeper"), "{all:?} {hidden:?}");
 
     node.kill().unwrap();

@@ -14,41 +14,54 @@ use verifier::cluster::connect::{Choice, Connection, configure, connect};
 
 use super::{DEADLINE, Ended, LOOK, Program, verifier};
 
-/// A sandbox in a process of its own, with the Todo backend.
-pub(super) struct Cluster {
-    program: Program,
-    runtime: tokio::runtime::Runtime,
-    connection: Connection,
+/// A cluster with the Todo backend: a sandbox in a process of its own, or one that is there.
+pub(crate) struct Cluster {
+    /// Killed with all of its cluster when this is dropped.
+    _sandbox: Option<Program>,
+    kubeconfig: PathBuf,
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) connection: Connection,
 }
 
 impl Cluster {
     /// Starts one and waits until the backend is complete.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut program = Program::start(&["sandbox", "-f", "k8s/todo/backend"]);
         program.wait_for("stdout", "ingress     http://127.");
         let ingress = program.said("stdout").split("http://").nth(1).unwrap().trim().to_owned();
         let cluster = Self::of(program);
-        cluster.until("a complete backend", |d| is_complete(d, 4));
+        cluster.is_served_by(&ingress);
+        cluster
+    }
+
+    /// Waits until the backend is complete and the ingress leads to it.
+    pub(crate) fn is_served_by(&self, ingress: &str) {
+        self.until("a complete backend", |d| is_complete(d, 4));
         // The ingress learns of it a little later.
         let start = Instant::now();
-        let probe = ["probe", "http://todo.example/api/todos", "--once", "--connect-to", &ingress];
+        let probe = ["probe", "http://todo.example/api/todos", "--once", "--connect-to", ingress];
         while verifier(&probe).code() != 0 {
             assert!(start.elapsed() < DEADLINE, "the ingress does not lead to the backend");
             std::thread::sleep(LOOK);
         }
-        cluster
     }
 
     /// One that has started.
-    pub(super) fn of(program: Program) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let file = Some(program.path("sandbox.kubeconfig"));
-        let (config, name) = runtime.block_on(configure(&Choice::Kubeconfig { file, context: None })).unwrap();
-        let connection = runtime.block_on(async { connect(config, name) }).unwrap();
-        Self { program, runtime, connection }
+    pub(crate) fn of(program: Program) -> Self {
+        let kubeconfig = program.path("sandbox.kubeconfig");
+        Self { _sandbox: Some(program), ..Self::at(kubeconfig) }
     }
 
-    pub(super) fn namespaces(&self) -> Vec<String> {
+    /// One that is there.
+    pub(crate) fn at(kubeconfig: PathBuf) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let file = Some(kubeconfig.clone());
+        let (config, name) = runtime.block_on(configure(&Choice::Kubeconfig { file, context: None })).unwrap();
+        let connection = runtime.block_on(async { connect(config, name) }).unwrap();
+        Self { _sandbox: None, kubeconfig, runtime, connection }
+    }
+
+    pub(crate) fn namespaces(&self) -> Vec<String> {
         let api: Api<Namespace> = Api::all(self.connection.reader.clone());
         let mut names: Vec<String> = self
             .runtime
@@ -62,13 +75,8 @@ impl Cluster {
         names
     }
 
-    pub(super) fn create_namespace(&self, name: &str) {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        self.runtime.block_on(act::apply(&self.connection.writer, &[namespace], "default")).unwrap();
-    }
-
-    pub(super) fn apply(&self, objects: &[Value]) {
-        self.runtime.block_on(act::apply(&self.connection.writer, objects, "todo")).unwrap();
+    pub(crate) fn create_namespace(&self, name: &str) {
+        self.apply(&[json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})]);
     }
 
     /// What the API answers to a read.
@@ -77,16 +85,28 @@ impl Cluster {
         self.runtime.block_on(self.connection.reader.request(request)).unwrap()
     }
 
-    pub(super) fn kubeconfig(&self) -> PathBuf {
-        self.program.path("sandbox.kubeconfig")
+    pub(super) fn client(&self) -> kube::Client {
+        self.connection.reader.clone()
     }
 
-    pub(super) fn deployment(&self) -> Deployment {
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    pub(crate) fn apply(&self, objects: &[Value]) {
+        self.runtime.block_on(act::apply(&self.connection.writer, objects, "default")).unwrap();
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.kubeconfig.clone()
+    }
+
+    pub(crate) fn deployment(&self) -> Deployment {
         let api: Api<Deployment> = Api::namespaced(self.connection.reader.clone(), "todo");
         self.runtime.block_on(api.get("backend")).unwrap()
     }
 
-    pub(super) fn until(&self, what: &str, is: impl Fn(&Deployment) -> bool) {
+    pub(crate) fn until(&self, what: &str, is: impl Fn(&Deployment) -> bool) {
         let start = Instant::now();
         loop {
             let deployment = self.deployment();
@@ -98,19 +118,19 @@ impl Cluster {
         }
     }
 
-    pub(super) fn patch(&self, patch: &Value) {
+    pub(crate) fn patch(&self, patch: &Value) {
         self.runtime.block_on(act::patch_deployment(&self.connection.writer, "todo", "backend", patch)).unwrap();
     }
 
     /// Rolls out another version with these variables.
-    pub(super) fn roll(&self, image: &str, env: &[(&str, &str)]) {
+    pub(crate) fn roll(&self, image: &str, env: &[(&str, &str)]) {
         let env: Vec<Value> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         let container = json!({"name": "backend", "image": image, "env": env});
         self.patch(&json!({"spec": {"template": {"spec": {"containers": [container]}}}}));
     }
 
     /// Starts the gate of the backend.
-    pub(super) fn gate(&self, args: &[&str]) -> Program {
+    pub(crate) fn gate(&self, args: &[&str]) -> Program {
         self.gate_with(args, &[])
     }
 
@@ -123,14 +143,14 @@ impl Cluster {
     }
 }
 
-pub(super) fn is_complete(d: &Deployment, replicas: i32) -> bool {
+pub(crate) fn is_complete(d: &Deployment, replicas: i32) -> bool {
     let status = d.status.clone().unwrap_or_default();
     let all = [status.replicas, status.updated_replicas, status.available_replicas];
     status.observed_generation >= d.metadata.generation && all == [Some(replicas); 3]
 }
 
 #[track_caller]
-pub(super) fn says(ended: &Ended, code: i32, words: &[&str]) {
+pub(crate) fn says(ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(ended.code(), code, "{}", ended.stderr);
     for word in words {
         assert!(ended.stderr.contains(word), "{word:?} is not said in:\n{}", ended.stderr);
@@ -139,7 +159,12 @@ pub(super) fn says(ended: &Ended, code: i32, words: &[&str]) {
 
 #[test]
 fn a_version_that_cannot_come_up_is_named_with_its_cause_and_the_next_command_within_ten_seconds() {
-    let cluster = Cluster::start();
+    names_what_cannot_come_up(&Cluster::start());
+}
+
+/// A crash loop and an image that is not there, on a cluster with a healthy backend.
+#[track_caller]
+pub(crate) fn names_what_cannot_come_up(cluster: &Cluster) {
     cluster.roll("todo/backend:v2", &[("CRASH_AFTER", "500ms"), ("CRASH_CODE", "3")]);
     let ended = cluster.gate(&[]).end();
     says(&ended, 1, &["CrashLoopBackOff", "exited with code 3", "Next: kubectl logs -n todo backend-", " --previous", "V301"]);
@@ -157,6 +182,15 @@ fn a_version_that_cannot_come_up_is_named_with_its_cause_and_the_next_command_wi
 #[test]
 fn a_healthy_rollout_of_ten_replicas_passes_and_leaves_its_reports() {
     let cluster = Cluster::start();
+    let recording = passes_ten_replicas(&cluster);
+    let kubeconfig = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+    let token = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("token: ")).expect("the sandbox's users have a token");
+    assert!(!recording.contains(token.trim_matches('"')), "a recording holds no secret");
+}
+
+/// Ten replicas are rolled out under the gate's eyes, well; its recording.
+#[track_caller]
+pub(crate) fn passes_ten_replicas(cluster: &Cluster) -> String {
     cluster.patch(&json!({"spec": {"replicas": 10, "strategy": {"rollingUpdate": {"maxSurge": 5}}}}));
     cluster.until("ten replicas", |d| is_complete(d, 10));
     let folder = tempfile::tempdir().unwrap();
@@ -187,22 +221,21 @@ fn a_healthy_rollout_of_ten_replicas_passes_and_leaves_its_reports() {
     let run = json["run"]["id"].as_str().unwrap();
     assert_eq!(read("outputs"), format!("verdict=pass\navailability=1.000000\nfindings=\nrun-id={run}\n"));
 
-    let kubeconfig = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
-    let token = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("token: ")).expect("the sandbox's users have a token");
-    assert!(!read("run.jsonl").contains(token.trim_matches('"')), "a recording holds no secret");
     let replayed = verifier(&["replay", &record, "-o", "json"]);
     assert_eq!((replayed.code(), &replayed.stdout), (0, &read("run.json")), "{}", replayed.stderr);
 
     // Nothing is under way any more: what was rolled out is judged as it is.
     let ended = cluster.gate(&["--soak", "2s", "--rate", "400"]).end();
     says(&ended, 0, &["no rollout is under way: version ", "is measured for 2s"]);
+    read("run.jsonl")
 }
 
 #[test]
 fn a_version_with_errors_is_a_breach_whether_its_rollout_goes_on_or_is_over() {
     let cluster = Cluster::start();
     cluster.roll("todo/backend:v2", &[("ERROR_RATIO", "0.5")]);
-    let outputs = cluster.program.path("outputs").display().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = folder.path().join("outputs").display().to_string();
     let env = [("GITHUB_ACTIONS", "true"), ("GITHUB_OUTPUT", &*outputs)];
     let ended = cluster.gate_with(&["--rate", "200"], &env).end();
     says(&ended, 1, &["BREACH", "V401", "::error title=BREACH deploy/backend::", "::error title=V401::"]);

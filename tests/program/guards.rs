@@ -16,14 +16,13 @@ use kube::{Client, ResourceExt};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, block_in_place};
-use verifier::sandbox::wire::keeper::Program as Keeper;
-use verifier::sandbox::wire::node::Images;
-use verifier::sandbox::{Options, Sandbox};
+use verifier::sandbox::Sandbox;
 
 use super::{DEADLINE, Ended, LOOK, Program, verifier};
+use crate::api::sandbox;
 
 /// Two pods, and a change to a version of which every answer is an error.
-const SCENARIO: &str = r#"
+pub(crate) const SCENARIO: &str = r#"
 name: every-answer-an-error
 about: The new version answers every request with an error, and is Ready all the same.
 target: {deployment: backend, namespace: todo}
@@ -68,9 +67,7 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Self {
-        let program = Keeper { path: env!("CARGO_BIN_EXE_verifier").into(), args: Vec::new() };
-        let options = Options { seed: 7, images: Images::default(), ingress_lag: Duration::from_millis(300), program };
-        let sandbox = Sandbox::start(options).await.unwrap();
+        let sandbox = sandbox(Duration::from_millis(300)).await;
         let mut config = sandbox.config().unwrap();
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
@@ -196,7 +193,7 @@ fn kill(road: &Mutex<Road>) {
 
 /// Seconds from the first failed request to the effect, and from decision to acceptance.
 #[track_caller]
-fn times(summary: &Value) -> (f64, f64) {
+pub(crate) fn times(summary: &Value) -> (f64, f64) {
     let action = &summary["action"];
     let of = |key: &str| action[key].as_f64().unwrap_or_else(|| panic!("no {key} in {action:#}"));
     let groups = summary["failures"]["groups"].as_array().unwrap();

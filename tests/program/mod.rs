@@ -2,17 +2,19 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests time the program from outside")]
 
+mod admission;
 mod bounds;
 mod ending;
-mod findings;
-mod gate;
-mod guards;
+pub(crate) mod findings;
+pub(crate) mod gate;
+pub(crate) mod guards;
 mod lint;
-mod scenarios;
+mod roles;
+pub(crate) mod scenarios;
 mod serve;
 mod simulation;
 mod starved;
-mod target;
+pub(crate) mod target;
 mod watch;
 mod wrong;
 
@@ -26,9 +28,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than any run of these tests takes, even on a machine that is busy with something else.
-const DEADLINE: Duration = Duration::from_secs(150);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(150);
 /// Between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs that load the machine most, or are judged by their latency, take turns. Held until it is dropped.
 fn turn() -> MutexGuard<'static, ()> {
@@ -37,58 +39,60 @@ fn turn() -> MutexGuard<'static, ()> {
 }
 
 /// A started `verifier`, killed with all that belongs to it when the test ends early.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     folder: tempfile::TempDir,
     started: Instant,
 }
 
 /// How it ended, and what it said.
-struct Ended {
-    status: ExitStatus,
-    stdout: String,
-    stderr: String,
-    took: Duration,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) took: Duration,
 }
 
 impl Program {
     /// Starts it in an empty folder.
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_with(args, |_, _| {})
     }
 
     /// The same, after something was prepared in the folder or changed in the command.
-    fn start_with(args: &[&str], prepare: impl FnOnce(&Path, &mut Command)) -> Self {
+    pub(crate) fn start_with(args: &[&str], prepare: impl FnOnce(&Path, &mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = |name: &str| Stdio::from(File::create(folder.path().join(name)).unwrap());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_verifier"));
+        // Figures are taken with a release build, say; everything else with the one that goes with the tests.
+        let binary = std::env::var_os("VERIFIER_TEST_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_verifier").into());
+        let mut command = Command::new(binary);
         command.args(args).current_dir(&folder).stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
         command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST").env("LANG", "C.UTF-8");
         prepare(folder.path(), &mut command);
         Self { started: Instant::now(), child: command.spawn().unwrap(), folder }
     }
 
-    fn pid(&self) -> rustix::process::Pid {
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn said(&self, name: &str) -> String {
+    pub(crate) fn said(&self, name: &str) -> String {
         let mut text = String::new();
         File::open(self.path(name)).unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
     /// Waits until it has written something to standard error or output.
-    fn wait_for(&mut self, stream: &str, words: &str) {
+    pub(crate) fn wait_for(&mut self, stream: &str, words: &str) {
         self.until(&format!("{words:?} on {stream}"), |program| program.said(stream).contains(words).then_some(()));
     }
 
     /// Waits until `look` finds something, while the program runs.
-    fn until<T>(&mut self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+    pub(crate) fn until<T>(&mut self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
         loop {
             if let Some(found) = look(self) {
                 return found;
@@ -113,7 +117,7 @@ impl Program {
         }
     }
 
-    fn end(self) -> Ended {
+    pub(crate) fn end(self) -> Ended {
         self.watch(|_| {})
     }
 }
@@ -129,18 +133,18 @@ impl Drop for Program {
 impl Ended {
     /// The exit code; a death by signal is none.
     #[track_caller]
-    fn code(&self) -> i32 {
+    pub(crate) fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("{}\n{}", self.status, self.stderr))
     }
 
     /// Standard output as a summary.
     #[track_caller]
-    fn summary(&self) -> Value {
+    pub(crate) fn summary(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}\n{}\n{}", self.stdout, self.stderr))
     }
 }
 
 /// Runs to the end.
-fn verifier(args: &[&str]) -> Ended {
+pub(crate) fn verifier(args: &[&str]) -> Ended {
     Program::start(args).end()
 }

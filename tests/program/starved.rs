@@ -5,7 +5,7 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::Value;
 
-use super::{Ended, Program};
+use super::{Ended, Program, turn};
 use crate::cpu_group::CpuGroup;
 
 /// More kept connections than there are descriptors or ports.
@@ -31,6 +31,7 @@ fn starve(more: &[&str], starve: impl FnOnce(&Program)) -> Ended {
 #[test]
 #[cfg_attr(not(has_cpu_groups), ignore = "no control groups can be made here: it needs root, and a writable /sys/fs/cgroup")]
 fn a_run_with_a_tenth_of_a_processor_blames_nobody() {
+    let _turn = turn();
     let group = CpuGroup::tenth();
     let rate = ["--set", "traffic.lanes.fresh.rate=1500", "--set", "traffic.lanes.kept.rate=1500"];
     // Its sandbox has a process of its own and is not starved with it.

@@ -20,14 +20,19 @@ fn on(cluster: &Cluster, args: &[&str]) -> Ended {
 
 #[test]
 fn a_scenarios_change_is_made_to_a_deployment_that_is_there_and_taken_back() {
-    let cluster = Cluster::start();
+    changes_and_restores(&Cluster::start());
+}
+
+/// With `--restore` and without, on a cluster with a healthy backend.
+#[track_caller]
+pub(crate) fn changes_and_restores(cluster: &Cluster) {
     let before = cluster.deployment().spec.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (record, json) = (folder.path().join("run.jsonl"), folder.path().join("run.json"));
     let out = format!("json={}", json.display());
     let record = record.display().to_string();
     let target = ["--scenario", "rolling-update", "--target", "deploy/backend", "-n", "todo", "--set", "soak=1s"];
-    let ended = on(&cluster, &[&target[..], &["--restore", "--record", &record, "--out", &out]].concat());
+    let ended = on(cluster, &[&target[..], &["--restore", "--record", &record, "--out", &out]].concat());
     says(
         &ended,
         0,
@@ -40,9 +45,9 @@ fn a_scenarios_change_is_made_to_a_deployment_that_is_there_and_taken_back() {
     assert_eq!((replayed.code(), replayed.stdout), (0, std::fs::read_to_string(json).unwrap()), "{}", replayed.stderr);
 
     // Without --restore the change stays.
-    let ended = on(&cluster, &target);
+    let ended = on(cluster, &target);
     says(&ended, 0, &["and leaves it so"]);
-    assert_eq!(image(&cluster), "todo/backend:v2");
+    assert_eq!(image(cluster), "todo/backend:v2");
 }
 
 #[test]

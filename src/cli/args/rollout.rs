@@ -8,22 +8,23 @@ use super::{ClusterArgs, Format, ReportArgs, deployment};
 use crate::domain::objective::Objective;
 use crate::domain::rollout::guard::Guard;
 
+/// How it is asked.
 #[derive(Debug, ClapArgs)]
-pub(in crate::cli) struct GateArgs {
-    /// The Deployment
-    #[arg(value_name = "deploy/NAME", value_parser = deployment)]
-    pub(in crate::cli) target: String,
-    #[command(flatten)]
-    pub(in crate::cli) cluster: ClusterArgs,
-    /// Its namespace; the context's own when it is left out
-    #[arg(short, long, value_name = "NS")]
-    pub(in crate::cli) namespace: Option<String>,
+pub(in crate::cli) struct WayArgs {
     /// Send the traffic to this URL instead of the Ingress in front of the Deployment
     #[arg(long)]
     pub(in crate::cli) url: Option<String>,
     /// Ask for this path through the Ingress; for the one that the Ingress leads to the Deployment when it is left out
     #[arg(long, default_value = "/", hide_default_value = true, conflicts_with = "url")]
     pub(in crate::cli) path: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct GateArgs {
+    #[command(flatten)]
+    pub(in crate::cli) whom: TargetArgs,
+    #[command(flatten)]
+    pub(in crate::cli) way: WayArgs,
     /// When no rollout is under way, wait for the next one instead of judging the version that was rolled out last
     #[arg(long)]
     pub(in crate::cli) wait: bool,
@@ -51,20 +52,10 @@ pub(in crate::cli) struct GateArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct WatchArgs {
-    /// The Deployment
-    #[arg(value_name = "deploy/NAME", value_parser = deployment)]
-    pub(in crate::cli) target: String,
     #[command(flatten)]
-    pub(in crate::cli) cluster: ClusterArgs,
-    /// Its namespace; the context's own when it is left out
-    #[arg(short, long, value_name = "NS")]
-    pub(in crate::cli) namespace: Option<String>,
-    /// Send the traffic to this URL instead of the Ingress in front of the Deployment
-    #[arg(long)]
-    pub(in crate::cli) url: Option<String>,
-    /// Ask for this path through the Ingress; for the one that the Ingress leads to the Deployment when it is left out
-    #[arg(long, default_value = "/", hide_default_value = true, conflicts_with = "url")]
-    pub(in crate::cli) path: String,
+    pub(in crate::cli) whom: TargetArgs,
+    #[command(flatten)]
+    pub(in crate::cli) way: WayArgs,
     /// Requests a second: half of them on fresh connections, half on kept ones
     #[arg(long, value_name = "N", default_value_t = 20.0)]
     pub(in crate::cli) rate: f64,
@@ -75,8 +66,9 @@ pub(in crate::cli) struct WatchArgs {
     pub(in crate::cli) report: ReportArgs,
 }
 
+/// A Deployment that is there.
 #[derive(Debug, ClapArgs)]
-pub(in crate::cli) struct InitArgs {
+pub(in crate::cli) struct TargetArgs {
     /// The Deployment
     #[arg(value_name = "deploy/NAME", value_parser = deployment)]
     pub(in crate::cli) target: String,

@@ -2,7 +2,7 @@
 //! object is read until it tells whether the write took effect.
 
 mod read;
-mod write;
+pub(super) mod write;
 
 use std::time::Duration;
 

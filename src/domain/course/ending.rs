@@ -1,10 +1,16 @@
 //! How a run ends: breaches while it goes on, and the last word when all outcomes are in.
 
+use std::time::Duration;
+
 use super::Course;
 use crate::domain::judge::early::{self, Lacking};
 use crate::domain::judge::{self, State};
 use crate::domain::outcome::Blame;
+use crate::domain::time::At;
 use crate::domain::verdict::{Reason, VerdictKind};
+
+/// A soak goes on for so much longer at most to outweigh what the verifier itself could not send or see.
+const PATIENCE_WITH_US: Duration = Duration::from_secs(30);
 
 impl Course {
     /// Looks for what can no longer be made good: a missed objective, a stuck rollout, a lost target.
@@ -33,6 +39,15 @@ impl Course {
         let early = self.early_reasons();
         if !early.is_empty() {
             self.decide(VerdictKind::Breach, early);
+        }
+    }
+
+    /// Looks for what keeps the target from coming up before the change.
+    pub(super) fn look_for_broken_target(&mut self) {
+        match self.rollout.stuck(self.now) {
+            Ok(stuck) => self.decide(VerdictKind::Inconclusive, vec![Reason::new("target", stuck.sentence())]),
+            Err(Some(at)) => self.wake_at(at),
+            Err(None) => {}
         }
     }
 
@@ -74,6 +89,41 @@ impl Course {
             }
         }
         None
+    }
+
+    /// A PASS is not certified yet, or what we failed to send leaves it in doubt, and there is time for the requests that it lacks.
+    pub(super) fn is_worth_waiting(&self) -> bool {
+        let left = self.deadline().since(self.now);
+        let lacking = self.hearing.as_ref().and_then(|h| Some((Lacking::of(h.panel())?, h.rate())));
+        let certified_in_time = lacking.is_some_and(|(lacking, rate)| lacking.most() as f64 <= left.as_secs_f64() * rate);
+        let patience = (self.entered + self.head.scenario.soak + PATIENCE_WITH_US).since(self.now).min(left);
+        certified_in_time || judge::doubt_lasts(&self.head.scenario.then, &self.tally).is_some_and(|span| span <= patience)
+    }
+
+    /// When the run must be over.
+    fn deadline(&self) -> At {
+        let renew = self.head.scenario.observe.and_then(|o| o.renew);
+        match (renew, self.changed) {
+            (Some(_), Some(changed)) => changed + self.head.scenario.deadline,
+            (Some(renew), None) => At::ZERO + renew,
+            (None, _) => At::ZERO + self.head.scenario.deadline,
+        }
+    }
+
+    pub(super) fn is_overdue(&mut self) -> bool {
+        let deadline = self.deadline();
+        let overdue = self.now >= deadline;
+        if overdue {
+            let waiting = self.waiting_for().map(|what| format!(": {what}")).unwrap_or_default();
+            let scenario = &self.head.scenario;
+            let waited = scenario.observe.and_then(|o| o.renew).filter(|_| self.changed.is_none());
+            let after = humantime::format_duration(waited.unwrap_or(scenario.deadline));
+            let message = format!("the run was not over after {after}{waiting}");
+            self.decide(VerdictKind::Inconclusive, vec![Reason::new("deadline", message)]);
+        } else {
+            self.wake_at(deadline);
+        }
+        overdue
     }
 
     /// No more events will ever come, though the course would go on. What is decided stands; of the rest nothing can be said any more.

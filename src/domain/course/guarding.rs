@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{Command, Course};
 use crate::domain::rollout::guard::{self, Action, ActionEnded, Effect, Guard, Plan, Refusal, Verb, Weight};
 use crate::domain::time::At;
@@ -52,9 +55,10 @@ pub struct Undone {
     pub by: Option<Name>,
 }
 
-/// What has come of a deed by now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+/// What came of the guard's action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionOutcome {
     /// Not over.
     UnderWay,
     /// It had its effect.
@@ -63,16 +67,33 @@ pub enum Outcome {
     NotEffective,
     /// Somebody took it back.
     TakenBack,
-    /// Somebody gave the Deployment another template.
+    /// Somebody changed the Deployment again after it.
     Overtaken,
     /// An earlier run had done it.
     AlreadyDone,
-    /// Somebody else had taken over before it was done.
+    /// Somebody else had taken over before.
     LeftAlone,
     /// The guard cannot do what it was asked for.
     Impossible,
     /// It failed, or is not known to have been done.
     Failed,
+}
+
+impl ActionOutcome {
+    /// In words.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::UnderWay => "under way",
+            Self::Effective => "effective",
+            Self::NotEffective => "no effect",
+            Self::TakenBack => "taken back",
+            Self::Overtaken => "overtaken",
+            Self::AlreadyDone => "already done",
+            Self::LeftAlone => "left alone",
+            Self::Impossible => "not possible",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Deed {
@@ -81,25 +102,25 @@ impl Deed {
     }
 
     /// What has come of it.
-    pub fn outcome(&self, now: At) -> Outcome {
+    pub fn outcome(&self, now: At) -> ActionOutcome {
         let of_refusal = |refusal: &Refusal| match refusal.weight() {
-            Weight::Done => Outcome::AlreadyDone,
-            Weight::LeftAlone => Outcome::LeftAlone,
-            Weight::Impossible => Outcome::Impossible,
+            Weight::Done => ActionOutcome::AlreadyDone,
+            Weight::LeftAlone => ActionOutcome::LeftAlone,
+            Weight::Impossible => ActionOutcome::Impossible,
         };
         if let Some(refusal) = &self.refused {
             return of_refusal(refusal);
         }
         match (&self.ended, &self.undone) {
-            (None, _) => Outcome::UnderWay,
+            (None, _) => ActionOutcome::UnderWay,
             (Some(ActionEnded::LeftAlone(refusal)), _) => of_refusal(refusal),
-            (Some(ActionEnded::Failed { .. }), _) => Outcome::Failed,
-            (Some(ActionEnded::Accepted { .. }), Some(undone)) if undone.taken_back => Outcome::TakenBack,
-            (Some(ActionEnded::Accepted { .. }), Some(_)) => Outcome::Overtaken,
-            (Some(ActionEnded::Accepted { .. }), None) if self.effective.is_some() => Outcome::Effective,
+            (Some(ActionEnded::Failed { .. }), _) => ActionOutcome::Failed,
+            (Some(ActionEnded::Accepted { .. }), Some(undone)) if undone.taken_back => ActionOutcome::TakenBack,
+            (Some(ActionEnded::Accepted { .. }), Some(_)) => ActionOutcome::Overtaken,
+            (Some(ActionEnded::Accepted { .. }), None) if self.effective.is_some() => ActionOutcome::Effective,
             (Some(ActionEnded::Accepted { at, .. }), None) => {
                 let late = self.action.as_ref().is_some_and(|a| now >= *at + effective_within(a.verb));
-                if late { Outcome::NotEffective } else { Outcome::UnderWay }
+                if late { ActionOutcome::NotEffective } else { ActionOutcome::UnderWay }
             }
         }
     }
@@ -210,14 +231,14 @@ impl Course {
         let Some(deed) = &self.deed else { return self.is_off_guard() };
         let accepted = deed.accepted();
         match (deed.outcome(self.now), deed.effective) {
-            (Outcome::UnderWay, _) => {
+            (ActionOutcome::UnderWay, _) => {
                 if let (Some(at), Some(action)) = (accepted, &deed.action) {
                     self.wake_at(at + effective_within(action.verb));
                 }
                 // What is on its way to the API is waited for even then: it has a deadline of its own.
                 self.signal.is_some() && accepted.is_some()
             }
-            (Outcome::Effective, Some(at)) => self.signal.is_some() || self.lasted(at, self.head.scenario.aftermath),
+            (ActionOutcome::Effective, Some(at)) => self.signal.is_some() || self.lasted(at, self.head.scenario.aftermath),
             _ => true,
         }
     }
@@ -232,8 +253,14 @@ impl Course {
         let breach = self.verdict.as_ref().is_some_and(|v| v.verdict == VerdictKind::Breach);
         breach
             && self.deed.as_ref().is_some_and(|deed| match deed.outcome(self.now) {
-                Outcome::Effective | Outcome::Overtaken | Outcome::AlreadyDone | Outcome::LeftAlone => false,
-                Outcome::UnderWay | Outcome::NotEffective | Outcome::TakenBack | Outcome::Impossible | Outcome::Failed => true,
+                ActionOutcome::Effective | ActionOutcome::Overtaken | ActionOutcome::AlreadyDone | ActionOutcome::LeftAlone => {
+                    false
+                }
+                ActionOutcome::UnderWay
+                | ActionOutcome::NotEffective
+                | ActionOutcome::TakenBack
+                | ActionOutcome::Impossible
+                | ActionOutcome::Failed => true,
             })
     }
 

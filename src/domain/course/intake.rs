@@ -62,6 +62,8 @@ impl Course {
             What::Notice(text) => keep(&mut self.notices, (at, text.clone())),
             What::ActionStarted(action) => self.action_started(action, at),
             What::ActionEnded(ended) => self.action_ended(ended),
+            What::AdmissionStarted(permit) => self.admission.started(permit, at),
+            What::AdmissionEnded(ended) => self.admission_ended(ended),
             What::Interrupted(signal) => {
                 self.signal = self.signal.or(Some(*signal));
                 self.decide(VerdictKind::Aborted, vec![Reason::new("signal", format!("ended by signal {signal}"))]);
@@ -93,6 +95,7 @@ impl Course {
                 self.tally.lane(lane.name.clone(), lane.thresholds.clone(), lane.rate);
             }
         }
+        self.plan_admission(plan);
         let hearing = early::hearing(&self.head.scenario, plan);
         let slow = Lacking::of(hearing.panel()).and_then(|l| l.too_long(hearing.rate(), self.head.scenario.soak));
         if let Some(text) = slow {
@@ -105,6 +108,7 @@ impl Course {
     fn slice(&mut self, slice: &Slice) {
         self.tally.slice(slice);
         self.validity.slice(slice);
+        self.admission.slice(slice, &self.rollout);
         if let Some(hearing) = &mut self.hearing {
             hearing.slice(slice, &self.rollout);
         }

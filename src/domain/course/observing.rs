@@ -120,7 +120,7 @@ impl Course {
         self.enter(Stage::RollingOut);
     }
 
-    fn judge_from_here(&mut self, commands: &mut Vec<Command>) {
+    pub(super) fn judge_from_here(&mut self, commands: &mut Vec<Command>) {
         self.rollout.begin_late(self.watching.resting.as_ref());
         self.begin_measuring(commands);
     }

@@ -1,3 +1,4 @@
+mod admitting;
 mod guarding;
 mod observing;
 mod putting_back;

@@ -47,7 +47,7 @@ catalogue! {
         needs "failures of a Ready pod before it answered anything well",
         field Some("readinessProbe.httpGet.path");
     "V202", "Readiness that flaps",
-        needs "readiness lost twice by a pod that neither ends nor restarts",
+        needs "readiness lost by a pod that neither ends nor restarts: twice, or once when nobody else was there",
         field Some("readinessProbe.failureThreshold");
     "V203", "Liveness that kills under load",
         needs "a pod that served, restarted after its liveness probe failed",

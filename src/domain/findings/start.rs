@@ -19,6 +19,8 @@ use crate::domain::traffic::Name;
 pub(super) const ROUTES: Duration = Duration::from_secs(10);
 /// Fewer failures of a pod that is Ready may be an accident.
 const FEW: usize = 5;
+/// A kubelet looks at its containers once a second, and so tells of an end this much later at most.
+const TOLD_LATE: Duration = Duration::from_secs(2);
 /// A turn to unready this soon after a container's end is its consequence.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -30,12 +32,15 @@ fn is_among(failed: &Failed<'_>, pods: &[&PodLife]) -> bool {
     failed.who.suspects().any(|name| pods.iter().any(|p| p.state.name == *name))
 }
 
-/// Failures of these pods while a container of theirs was down, and those for want of any pod.
+/// Failures of these pods while a container of theirs was down, be it that nobody knew yet, and those for want of any pod.
 fn while_down<'a>(seen: &Seen<'_>, open: &Open<'a>, pods: &[&PodLife]) -> Vec<&'a Failed<'a>> {
     let spans = seen.without_endpoints();
+    let exits = || pods.iter().flat_map(|pod| pod.exits.iter().map(|(at, _)| *at));
     open.that(|f| {
         let down = matches!(f.who.moment, Moment::Down(_)) && is_among(f, pods);
-        explained_by_a_missing_pod(f.outcome()) && (down || falls_into(f, &spans))
+        let known = f.failure.known;
+        let untold = f.who.suspects().next().is_none() && exits().any(|exit| known <= exit && exit <= known + TOLD_LATE);
+        explained_by_a_missing_pod(f.outcome()) && (down || untold || falls_into(f, &spans))
     })
 }
 
@@ -178,23 +183,40 @@ pub(super) fn killed_by_liveness(seen: &Seen<'_>, open: &Open<'_>) -> Option<Fou
     Some(found.set(advice, field, patch::container(seen, &template.container, &fields), gain))
 }
 
-/// When readiness was lost by a pod that lived on, and for how long.
-fn flaps(seen: &Seen<'_>, pod: &PodLife) -> Vec<Duration> {
+/// A time in which a pod that lived on was not ready any more.
+struct Spell {
+    from: At,
+    to: At,
+    /// It became ready again.
+    over: bool,
+}
+
+fn spells(seen: &Seen<'_>, pod: &PodLife) -> Vec<Spell> {
     let ended = |at: At| pod.exits.iter().any(|(exit, _)| *exit <= at && at <= *exit + SOON);
     let lost = |at: At| at >= changed(seen) && pod.terminating.is_none_or(|told| at < told) && !ended(at);
     let turns = &pod.readiness;
-    let ends = turns.iter().skip(1).map(|(at, _)| *at).chain([pod.terminating.or(pod.gone).unwrap_or(seen.course.now())]);
-    turns.iter().zip(ends).filter(|((at, ready), _)| !ready && lost(*at)).map(|((at, _), end)| end.since(*at)).collect()
+    let last = (pod.terminating.or(pod.gone).unwrap_or(seen.course.now()), false);
+    let ends = turns.iter().skip(1).copied().chain([last]);
+    let spells = turns.iter().zip(ends).filter(|((at, ready), _)| !ready && lost(*at));
+    spells.map(|((from, _), (to, over))| Spell { from: *from, to, over }).collect()
 }
 
-/// V202: readiness comes and goes.
+/// Whether a pod that never restarted was out once, came back by itself, and nobody was left meanwhile.
+fn left_nobody(seen: &Seen<'_>, pod: &PodLife, none: &[(At, Option<At>)]) -> bool {
+    let restarted = pod.exits.iter().any(|(at, _)| *at >= changed(seen));
+    let meanwhile = |spell: &Spell| none.iter().any(|(from, to)| *from <= spell.to && to.is_none_or(|to| to >= spell.from));
+    !restarted && spells(seen, pod).iter().any(|spell| spell.over && meanwhile(spell))
+}
+
+/// V202: readiness comes and goes. Once is enough where it cost requests because nobody else was there; otherwise it takes two times.
 pub(super) fn flapping_readiness(seen: &Seen<'_>, open: &Open<'_>) -> Option<Found> {
-    let pods: Vec<&PodLife> = seen.pods().filter(|pod| flaps(seen, pod).len() >= 2).collect();
+    let none = seen.without_endpoints();
+    let failures = open.that(|f| explained_by_a_missing_pod(f.outcome()) && falls_into(f, &none));
+    let costly = |pod: &PodLife| !failures.is_empty() && left_nobody(seen, pod, &none);
+    let pods: Vec<&PodLife> = seen.pods().filter(|pod| spells(seen, pod).len() >= 2 || costly(pod)).collect();
     let template = template(seen, &pods)?;
     let readiness = template.readiness.as_ref()?;
-    let spans = seen.without_endpoints();
-    let failures = open.that(|f| explained_by_a_missing_pod(f.outcome()) && falls_into(f, &spans));
-    let lost: Vec<Duration> = pods.iter().flat_map(|pod| flaps(seen, pod)).collect();
+    let lost: Vec<Duration> = pods.iter().flat_map(|pod| spells(seen, pod)).map(|spell| spell.to.since(spell.from)).collect();
     let longest = lost.iter().max().copied().unwrap_or_default();
     let title = format!(
         "readiness flaps: {} lost it {}, for up to {}",

@@ -374,6 +374,49 @@ fn restored(mut event: Event) -> Event {
     event
 }
 
+/// The new pods are alone and lose readiness together, once; for a while there is no endpoint.
+fn blink(comes_back: bool, exits: bool) -> Vec<Event> {
+    let mut turns =
+        vec![(7_000, endpoints(&[(N1, true)])), (7_400, new_pod(N1, false, |_| ())), (7_420, endpoints(&[(N1, false)]))];
+    if exits {
+        turns.push((7_500, new_pod(N1, false, |p| p.containers = vec![container(exited(1, "Error"), 0, None)])));
+    }
+    if comes_back {
+        turns.push((8_600, new_pod(N1, true, |_| ())));
+        turns.push((8_620, endpoints(&[(N1, true)])));
+    }
+    let unavailable = |f: &mut Failure| {
+        f.outcome = Outcome::GatewayStatus;
+        f.status = Some(503);
+    };
+    let drained = templates(|t| {
+        t.readiness = Some(probe("GET /readyz"));
+        t.pre_stop = Some(PreStop::Sleep { length: seconds(5) });
+    });
+    with(with(with(healthy(), turns), drained), failures(8_000, 8_010, 40, unavailable))
+}
+
+#[test]
+fn readiness_that_was_lost_once_flaps_when_nobody_else_was_there_and_the_pod_came_back_by_itself() {
+    let finding = &found(&blink(true, false))[0];
+    assert_eq!((&*finding.code, finding.failures), ("V202", 40));
+    assert_eq!(finding.title, "readiness flaps: 1 pod lost it 1 time, for up to 1.2 s");
+    for others in [blink(false, false), blink(true, true)] {
+        assert!(!codes(&others).contains(&"V202".to_owned()), "{:?}", codes(&others));
+    }
+}
+
+#[test]
+fn what_failed_before_the_kubelet_told_of_a_restart_is_the_restarts_and_no_keep_alive_race() {
+    let story = with(restarted(&killed("Error")), [(7_900, said("Pod", N1, "Unhealthy", LIVENESS))]);
+    let untold = failures(7_100, 7_110, 12, |f| {
+        f.outcome = Outcome::GatewayStatus;
+        f.status = Some(502);
+    });
+    let findings = found(&with(story, untold));
+    assert_eq!(findings.iter().map(|f| (&*f.code, f.failures)).collect::<Vec<_>>(), [("V203", 24)]);
+}
+
 #[test]
 fn an_autoscaler_that_follows_the_traffic_is_not_inflated() {
     let mut events =

@@ -7,11 +7,13 @@ use crate::domain::objective::{Goal, Objective, Ppm};
 use crate::domain::scenario::{Compare, Judge, Scenario};
 use crate::domain::slice::SLICE_MICROS;
 use crate::domain::time::micros;
-use crate::domain::traffic::TrafficPlan;
+use crate::domain::traffic::{Micros, TrafficPlan};
 use crate::domain::verdict::Reason;
 
 /// Judged by when nothing is promised of availability: only the burst that is tolerated follows from it.
 const DEFAULT_AVAILABILITY: Ppm = Ppm(990_000);
+/// See [`limit_of_nearly_all`].
+const NEARLY_ALL: Ppm = Ppm(950_000);
 /// The burst tolerance of the new version is this part of the whole one: terminations hit the old version.
 const NEW_SHARE: f64 = 0.4;
 
@@ -54,6 +56,19 @@ pub fn settings(scenario: &Scenario) -> Settings {
         },
         ..usual
     }
+}
+
+/// What share of requests may fail by the objectives.
+pub fn loss_allowed(scenario: &Scenario) -> f64 {
+    loss(judged(&scenario.then).0.and_then(share).unwrap_or(DEFAULT_AVAILABILITY))
+}
+
+/// The latency limit that nearly all answers must keep, in microseconds: beyond it single answers are rare enough to count as failures.
+pub fn limit_of_nearly_all(scenario: &Scenario) -> Option<Micros> {
+    judged(&scenario.then).1.and_then(|o| match o.goal {
+        Goal::Latency { limit, share } if share >= NEARLY_ALL => Some(micros(limit)),
+        Goal::Latency { .. } | Goal::Availability(_) | Goal::LongestOutage(_) | Goal::DeployedWithin(_) => None,
+    })
 }
 
 /// Listens to the lanes of a plan that speak for users: not to those that ask pods at their own addresses.

@@ -126,18 +126,19 @@ pub fn doubt_lasts(objectives: &[Objective], tally: &Tally) -> Option<Duration> 
 
 fn doubt_of(objective: &Objective, tally: &Tally) -> Option<Duration> {
     let lanes = lanes_of(objective, tally);
-    let sums = merged(&lanes, |l| &l.measured);
+    let sum = |of: fn(&LaneSums) -> u64| lanes.iter().map(|l| of(&l.measured)).sum::<u64>();
     let (share, bad) = match objective.goal {
-        Goal::Availability(share) => (share, sums.counts.bad()),
+        Goal::Availability(share) => (share, sum(|s| s.counts.bad())),
         Goal::Latency { share, limit } => (share, lanes.iter().map(|l| slow_beyond(l, limit)).sum()),
         Goal::LongestOutage(_) | Goal::DeployedWithin(_) => return None,
     };
-    let doubtful = bad + sums.excluded();
-    if sums.excluded() == 0 || doubtful <= share.allowed(sums.due) {
+    let (due, excluded) = (sum(|s| s.due), sum(LaneSums::excluded));
+    let doubtful = bad + excluded;
+    if excluded == 0 || doubtful <= share.allowed(due) {
         return None;
     }
     let rate: f64 = lanes.iter().map(|l| l.rate).sum();
-    let needed = doubtful as f64 / (1.0 - share.fraction()) - sums.due as f64;
+    let needed = doubtful as f64 / (1.0 - share.fraction()) - due as f64;
     Duration::try_from_secs_f64(needed / rate).ok()
 }
 

@@ -64,11 +64,11 @@ impl Curve {
         Some(Self { legs })
     }
 
-    /// `rate` from `at` on; the position then is what it would have been.
+    /// `rate` from `at` on; the position then is what it would have been. A curve that was to start at the end of time starts with it.
     pub(super) fn change(&self, at: At, rate: f64) -> Option<Self> {
-        let at = at.max(self.start());
+        let at = if self.start() == At(u64::MAX) { at } else { at.max(self.start()) };
         let leg = Leg { start: at, rate, slope: 0.0, first: self.position(at) };
-        (rate.is_finite() && rate > 0.0).then(|| Self { legs: vec![leg] })
+        (rate.is_finite() && rate >= 0.0).then(|| Self { legs: vec![leg] })
     }
 
     pub(super) fn start(&self) -> At {

@@ -40,7 +40,7 @@ fn a_rate_that_is_no_rate_has_no_schedule() {
         assert_eq!(Pacer::constant(At::ZERO, rate), None);
         assert_eq!(Pacer::staged(At::ZERO, 0.0, &stages(&[(5, rate)])), None);
     }
-    assert!(!Pacer::constant(At::ZERO, 1.0).unwrap().change(At(5), 0.0));
+    assert!(!Pacer::constant(At::ZERO, 1.0).unwrap().change(At(5), -1.0));
 }
 
 #[test]
@@ -121,4 +121,16 @@ proptest! {
             prop_assert!(ends.is_sorted(), "{:?}", ends);
         }
     }
+}
+
+#[test]
+fn a_schedule_from_the_end_of_time_starts_with_its_first_rate_and_one_of_nothing_rests() {
+    let mut pacer = Pacer::constant(At(u64::MAX), 10.0).unwrap();
+    assert_eq!((pacer.due(0), pacer.due_by(At(5_000_000))), (At(u64::MAX), 0));
+    assert!(pacer.change(At(1_000_000), 10.0));
+    assert_eq!((pacer.due(0), pacer.due(1), pacer.due_by(At(1_250_000))), (At(1_000_000), At(1_100_000), 3));
+    assert!(pacer.change(At(1_250_000), 0.0));
+    assert_eq!((pacer.due(3), pacer.due_by(At(9_000_000))), (At(u64::MAX), 3));
+    assert!(pacer.change(At(9_000_000), 1.0));
+    assert_eq!((pacer.due(3), pacer.due(4)), (At(9_500_000), At(10_500_000)), "half an interval was over when it began to rest");
 }

@@ -258,12 +258,27 @@ impl Rollout {
 
     /// Where each pod can be asked at its own address: from its first readiness until it is gone, also while it is on its way out.
     pub fn targets(&self) -> Vec<PodTarget> {
+        self.addresses(|life| life.ready.is_some())
+    }
+
+    /// Where these pods can be asked at their own addresses.
+    pub(super) fn addresses(&self, wanted: impl Fn(&PodLife) -> bool) -> Vec<PodTarget> {
         let port = self.endpoints.values().flat_map(|s| &s.endpoints).find_map(|e| e.port);
         let target = |life: &PodLife| {
             let address = life.state.ip.as_ref()?.parse().ok()?;
             Some(PodTarget { pod: life.state.name.clone(), address: SocketAddr::new(address, port?) })
         };
-        self.pods().into_iter().filter(|life| life.ready.is_some()).filter_map(target).collect()
+        self.pods().into_iter().filter(|life| wanted(life)).filter_map(target).collect()
+    }
+
+    /// A pod that exists, by uid.
+    pub(super) fn life(&self, uid: &Name) -> Option<&PodLife> {
+        self.pods.get(uid)
+    }
+
+    /// All pods that exist, by uid.
+    pub(super) fn lives(&self) -> impl Iterator<Item = &PodLife> {
+        self.pods.values()
     }
 
     /// Everything that was asked for is there and available, by status at least as new as the change.

@@ -215,8 +215,21 @@ pub struct PodState {
     /// `PodScheduled=False`: why it has no node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unschedulable: Option<String>,
+    /// It has the readiness gate `verifier.dev/verified`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gated: bool,
+    /// Condition `verifier.dev/verified`, if it is true: its reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Name>,
     /// Init containers and containers, in order.
     pub containers: Vec<ContainerState>,
+}
+
+impl PodState {
+    /// All that its containers have to say about its readiness is said: only readiness gates can still keep it from traffic.
+    pub fn are_containers_ready(&self) -> bool {
+        self.phase == PodPhase::Running && !self.containers.is_empty() && self.containers.iter().all(|c| c.ready)
+    }
 }
 
 /// `status.phase` of a pod.

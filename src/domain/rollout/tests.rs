@@ -54,6 +54,8 @@ pub(crate) fn pod(pod: &str, revision: &str, ready: bool, terminating: bool) -> 
         ready,
         terminating: terminating.then_some(At::ZERO),
         unschedulable: None,
+        gated: false,
+        verified: None,
         containers: vec![container(ContainerNow::Running, 0, None)],
     }
 }

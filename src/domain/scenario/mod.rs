@@ -64,6 +64,10 @@ pub struct Scenario {
     /// What a breach does to the workload.
     #[serde(default)]
     pub guard: Guard,
+    /// How pods with the readiness gate `verifier.dev/verified` are let in. They are judged without it, too, if the target has the gate before
+    /// the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
     /// How the embedded sandbox is set up; no meaning on a real cluster.
     #[serde(default)]
     pub sandbox: SandboxOptions,
@@ -270,6 +274,15 @@ impl From<Wait> for String {
             Wait::For(d) => humantime::format_duration(d).to_string(),
         }
     }
+}
+
+/// How new pods are let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admission {
+    /// The first pod of a version serves users for so long before any other one is let in; nothing when it is zero.
+    #[serde(default, with = "human")]
+    pub bake: Duration,
 }
 
 /// How the embedded sandbox is set up.

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{Entry, Scenario, Step};
 use crate::domain::objective::Objective;
+use crate::domain::traffic::ADMISSION;
 use crate::domain::words::nearest;
 
 /// No scenario file is larger than this.
@@ -159,6 +160,9 @@ fn check(scenario: &Scenario) -> Result<(), (&'static str, String)> {
     }
     for (name, lane) in &scenario.traffic.lanes {
         lane.check(name)?;
+        if name.starts_with(ADMISSION) {
+            return Err(("lanes", format!("lane `{name}`: such names are for the verifier's own lanes")));
+        }
     }
     let judged = |lane: &super::Lane| lane.entry != Entry::Pods;
     let names: Vec<&str> = scenario.traffic.lanes.iter().filter(|(_, lane)| judged(lane)).map(|(n, _)| &**n).collect();

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Seconds;
-use crate::domain::course::{Course, Deed, DeedOutcome, Undone};
+pub use crate::domain::course::ActionOutcome;
+use crate::domain::course::{Course, Deed, Undone};
 use crate::domain::display::clean;
 use crate::domain::rollout::guard::{self, ActionEnded, Guard, Verb};
 
@@ -39,63 +40,6 @@ pub struct Action {
     pub read_back: bool,
 }
 
-/// What came of the guard's action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ActionOutcome {
-    /// Not over.
-    UnderWay,
-    /// It had its effect.
-    Effective,
-    /// It was accepted, and had no effect in the time that it was given.
-    NotEffective,
-    /// Somebody took it back.
-    TakenBack,
-    /// Somebody changed the Deployment again after it.
-    Overtaken,
-    /// An earlier run had done it.
-    AlreadyDone,
-    /// Somebody else had taken over before.
-    LeftAlone,
-    /// The guard cannot do what it was asked for.
-    Impossible,
-    /// It failed, or is not known to have been done.
-    Failed,
-}
-
-impl ActionOutcome {
-    /// In words.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::UnderWay => "under way",
-            Self::Effective => "effective",
-            Self::NotEffective => "no effect",
-            Self::TakenBack => "taken back",
-            Self::Overtaken => "overtaken",
-            Self::AlreadyDone => "already done",
-            Self::LeftAlone => "left alone",
-            Self::Impossible => "not possible",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl From<DeedOutcome> for ActionOutcome {
-    fn from(outcome: DeedOutcome) -> Self {
-        match outcome {
-            DeedOutcome::UnderWay => Self::UnderWay,
-            DeedOutcome::Effective => Self::Effective,
-            DeedOutcome::NotEffective => Self::NotEffective,
-            DeedOutcome::TakenBack => Self::TakenBack,
-            DeedOutcome::Overtaken => Self::Overtaken,
-            DeedOutcome::AlreadyDone => Self::AlreadyDone,
-            DeedOutcome::LeftAlone => Self::LeftAlone,
-            DeedOutcome::Impossible => Self::Impossible,
-            DeedOutcome::Failed => Self::Failed,
-        }
-    }
-}
-
 impl Action {
     /// What is known of it; nothing without a breach or a guard, and in a run that is judged by other terms and never acted.
     pub fn of(course: &Course) -> Option<Self> {
@@ -108,7 +52,7 @@ impl Action {
         Some(Self {
             guard: course.head().scenario.guard,
             verb: action.map(|a| a.verb),
-            outcome: deed.outcome(course.now()).into(),
+            outcome: deed.outcome(course.now()),
             what: clean(&what(deed, course)),
             revision: action.map(|a| clean(&a.revision.hash)),
             back_to: action.and_then(|a| a.back_to.as_ref()).map(|to| clean(&to.hash)),
@@ -138,15 +82,15 @@ fn what(deed: &Deed, course: &Course) -> String {
         Verb::Undo => format!("the template of revision {old} is back in place of {new}"),
     };
     match deed.outcome(course.now()) {
-        DeedOutcome::UnderWay | DeedOutcome::NotEffective | DeedOutcome::Failed => {
+        ActionOutcome::UnderWay | ActionOutcome::NotEffective | ActionOutcome::Failed => {
             text = format!("{} of revision {new}", action.verb.label());
         }
-        DeedOutcome::Effective
-        | DeedOutcome::TakenBack
-        | DeedOutcome::Overtaken
-        | DeedOutcome::AlreadyDone
-        | DeedOutcome::LeftAlone
-        | DeedOutcome::Impossible => {}
+        ActionOutcome::Effective
+        | ActionOutcome::TakenBack
+        | ActionOutcome::Overtaken
+        | ActionOutcome::AlreadyDone
+        | ActionOutcome::LeftAlone
+        | ActionOutcome::Impossible => {}
     }
     let mut parts = vec![text];
     parts.extend(action.instead_of.map(|_| format!("in place of an undo: {}", guard::Refusal::NothingToUndo.sentence())));

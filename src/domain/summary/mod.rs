@@ -2,6 +2,7 @@
 //! version.
 
 mod action;
+mod admission;
 mod failures;
 mod objectives;
 mod propagation;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use action::{Action, ActionOutcome};
+pub use admission::{Admission, AdmissionBasis};
 pub use failures::{Connection, Example, Failures, Group};
 pub use objectives::{Budget, Expected, Interval, Objective, ObjectiveState};
 pub use propagation::{Departure, Propagation};
@@ -62,6 +64,9 @@ pub struct Summary {
     /// What the guard did about a breach, or why it did nothing; nothing without a guard or a breach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// Pods that were let in by their readiness gate, in order; nothing without such a gate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admission: Vec<Admission>,
     /// Which run this was.
     pub run: Run,
     /// What was promised, and what came of it.
@@ -169,6 +174,7 @@ impl Summary {
             next: course.stuck().map(|stuck| clean(&stuck.command(&course.head().scenario.target.namespace))),
             rejudged: None,
             action: Action::of(course),
+            admission: Admission::all(course),
             expected,
             run: Run::of(course),
             objectives: Objective::all(course),

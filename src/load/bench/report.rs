@@ -13,7 +13,7 @@ use crate::domain::objective::Ppm;
 use crate::domain::outcome::{Blame, Counts, Outcome};
 use crate::domain::slice::{LoadEvent, SLICE_MICROS, Slice};
 use crate::domain::time::{At, micros};
-use crate::domain::traffic::Name;
+use crate::domain::traffic::{Name, ProtocolChoice};
 use crate::domain::validity::{Doubt, Limits, Record, Recorder, Validity};
 
 /// What came of a load. Only the time after the warm-up is counted.
@@ -23,6 +23,8 @@ pub struct LoadReport {
     pub format: u32,
     /// Where the requests went.
     pub url: String,
+    /// What was asked to be spoken; `auto` left it to the server.
+    pub protocol: ProtocolChoice,
     /// Names the run: it was sent with each request.
     pub run_id: String,
     /// Seed of random arrivals and think times.
@@ -179,6 +181,7 @@ impl Fold {
         let head = LoadReport {
             format: FORMAT,
             url: plan.lanes.first().map(|lane| lane.request.url.clone()).unwrap_or_default(),
+            protocol: plan.lanes.first().map(|lane| lane.request.protocol).unwrap_or_default(),
             run_id: plan.run_id.clone(),
             seed: plan.seed,
             workers: bench.workers,

@@ -81,6 +81,7 @@ fn the_report_meets_its_schema_and_marks_a_closed_loop() {
     let (report, _) = go(&plan, Duration::from_millis(300), Duration::ZERO);
     assert!(report.closed && report.lanes[0].closed);
     let value = serde_json::to_value(&report).unwrap();
+    assert_eq!(value["protocol"], "http1");
     for key in ["achieved_rate", "latency_ms", "outcomes", "validity"] {
         assert!(value.get(key).is_some(), "{key} in {value}");
     }

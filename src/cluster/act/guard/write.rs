@@ -12,8 +12,17 @@ use crate::domain::rollout::guard::{Action, MANAGER, Record, Verb};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
+/// How a patch is sent.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cluster::act) struct Patching {
+    /// The kind of patch.
+    pub(in crate::cluster::act) content_type: &'static str,
+    /// The field manager.
+    pub(in crate::cluster::act) manager: &'static str,
+}
+
 /// What came of a write.
-pub(super) enum Sent {
+pub(in crate::cluster::act) enum Sent {
     /// The object as it is now.
     Accepted(Value),
     /// The object is not there.
@@ -63,10 +72,15 @@ fn annotation(key: &str) -> String {
 
 /// Sends a JSON patch, once.
 pub(super) async fn send(client: &Client, path: &str, patch: &Value) -> Sent {
+    send_as(client, path, patch, Patching { content_type: "application/json-patch+json", manager: MANAGER }).await
+}
+
+/// Sends a patch, once.
+pub(in crate::cluster::act) async fn send_as(client: &Client, path: &str, patch: &Value, patching: Patching) -> Sent {
     let request = Request::builder()
         .method(Method::PATCH)
-        .uri(format!("{path}?fieldManager={MANAGER}"))
-        .header(header::CONTENT_TYPE, "application/json-patch+json");
+        .uri(format!("{path}?fieldManager={}", patching.manager))
+        .header(header::CONTENT_TYPE, patching.content_type);
     let request = match request.body(patch.to_string().into_bytes()) {
         Ok(request) => request,
         Err(error) => return Sent::Refused(chain(&error)),

@@ -1,7 +1,7 @@
 //! What a breach does with a guard.
 
 use super::{Run, SCENARIO};
-use crate::domain::course::{Command, DeedOutcome, Stage};
+use crate::domain::course::{ActionOutcome, Command, Stage};
 use crate::domain::event::{StepEnded, What};
 use crate::domain::rollout::guard::{Action, ActionEnded, Record, Refusal, Verb};
 use crate::domain::rollout::state::{DeploymentState, ReplicaSetState, Writer};
@@ -54,7 +54,7 @@ fn paused(run: &mut Run) {
     run.say(What::Deployment(Box::new(DeploymentState { paused: true, ..rolling(3) })));
 }
 
-fn outcome(run: &Run) -> DeedOutcome {
+fn outcome(run: &Run) -> ActionOutcome {
     run.course.deed().unwrap().outcome(run.course.now())
 }
 
@@ -68,9 +68,9 @@ fn a_breach_commands_the_guards_action_once_and_the_traffic_goes_on_until_it_is_
     let ended = accepted(&run, false);
     run.say(ended);
     run.traffic(5, 5, 5);
-    assert_eq!((run.taken(), outcome(&run)), (vec![], DeedOutcome::UnderWay));
+    assert_eq!((run.taken(), outcome(&run)), (vec![], ActionOutcome::UnderWay));
     paused(&mut run);
-    assert_eq!(outcome(&run), DeedOutcome::Effective);
+    assert_eq!(outcome(&run), ActionOutcome::Effective);
     run.traffic(9, 5, 5);
     assert_eq!(run.taken(), [], "and what becomes of it is watched for as long as an aftermath lasts");
     run.traffic(1, 5, 5);
@@ -79,7 +79,7 @@ fn a_breach_commands_the_guards_action_once_and_the_traffic_goes_on_until_it_is_
     assert_eq!((run.verdict().0, run.course.stage().0), (VerdictKind::Breach, Stage::Done));
     assert!(!run.course.is_unstopped());
     let told = summary::Action::of(&run.course).unwrap();
-    assert_eq!((told.outcome, told.verb), (summary::ActionOutcome::Effective, Some(Verb::Pause)));
+    assert_eq!((told.outcome, told.verb), (ActionOutcome::Effective, Some(Verb::Pause)));
     assert!(told.decided_s <= told.accepted_s.unwrap() && told.accepted_s <= told.effective_s, "{told:?}");
 }
 
@@ -90,9 +90,9 @@ fn an_action_without_effect_ends_the_run_at_its_bound_and_is_a_failure() {
     let ended = accepted(&run, false);
     run.say(ended);
     run.traffic(99, 5, 5);
-    assert_eq!((run.taken(), outcome(&run)), (vec![], DeedOutcome::UnderWay));
+    assert_eq!((run.taken(), outcome(&run)), (vec![], ActionOutcome::UnderWay));
     run.traffic(1, 5, 5);
-    assert_eq!((run.taken(), outcome(&run)), (vec![Command::StopTraffic], DeedOutcome::NotEffective));
+    assert_eq!((run.taken(), outcome(&run)), (vec![Command::StopTraffic], ActionOutcome::NotEffective));
     assert!(run.course.is_unstopped());
 }
 
@@ -101,19 +101,19 @@ fn a_failed_action_and_one_that_cannot_be_done_are_another_exit_code_than_one_th
     let (mut run, action) = breached("undo");
     run.say(What::ActionStarted(action.clone()));
     run.say(What::ActionEnded(Box::new(ActionEnded::Failed { why: "no (403)".into(), paused: None })));
-    assert_eq!((outcome(&run), run.course.is_unstopped()), (DeedOutcome::Failed, true));
+    assert_eq!((outcome(&run), run.course.is_unstopped()), (ActionOutcome::Failed, true));
     assert!(summary::Action::of(&run.course).unwrap().what.ends_with("no (403)"));
 
     let (mut run, _) = breached("undo");
     run.say(What::ActionStarted(action));
     run.say(What::ActionEnded(Box::new(ActionEnded::LeftAlone(Refusal::PausedByOther))));
-    assert_eq!((outcome(&run), run.course.is_unstopped()), (DeedOutcome::LeftAlone, false));
+    assert_eq!((outcome(&run), run.course.is_unstopped()), (ActionOutcome::LeftAlone, false));
 
     let mut run = in_mid_rollout("hold");
     run.say(What::ReplicaSet(Box::new(ReplicaSetState { replicas: 0, ..set("old", 1) })));
     run.traffic(2, 0, 10);
     assert!(matches!(run.taken().as_slice(), [Command::Say(text)] if text.starts_with("guard hold: nothing is done")));
-    assert_eq!((outcome(&run), run.course.is_unstopped()), (DeedOutcome::Impossible, true));
+    assert_eq!((outcome(&run), run.course.is_unstopped()), (ActionOutcome::Impossible, true));
 }
 
 fn record(verb: Verb) -> Record {
@@ -141,7 +141,7 @@ fn what_an_earlier_run_did_is_said_at_the_start_and_not_done_again() {
     assert_eq!(said, [Command::Say("run r-1 paused revision new at 2026-01-01T00:00:00Z, because it failed".into())]);
     run.traffic(2, 0, 10);
     assert!(matches!(run.taken().as_slice(), [Command::Say(text)] if text.contains("already done: run r-1")));
-    assert_eq!((outcome(&run), run.course.is_unstopped()), (DeedOutcome::AlreadyDone, false));
+    assert_eq!((outcome(&run), run.course.is_unstopped()), (ActionOutcome::AlreadyDone, false));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn who_takes_an_action_back_is_named_and_not_fought() {
     assert_eq!(run.taken(), [Command::Say("field manager argocd-controller took the action back; it is not taken again".into())]);
     run.traffic(20, 5, 5);
     assert_eq!(run.taken(), [Command::StopTraffic], "nothing else is commanded");
-    assert_eq!((outcome(&run), run.course.is_unstopped()), (DeedOutcome::TakenBack, true));
+    assert_eq!((outcome(&run), run.course.is_unstopped()), (ActionOutcome::TakenBack, true));
     let told = summary::Action::of(&run.course).unwrap();
     assert_eq!(told.undone_by.as_deref(), Some("argocd-controller"));
 }
@@ -172,7 +172,7 @@ fn an_undo_changes_no_side_no_phase_and_is_no_deployment() {
     run.say(What::ReplicaSet(Box::new(set("old", 3))));
     run.say(What::PodGone(name("uid-n1")));
     run.say(What::Deployment(Box::new(deployment(3, 3, 3, 2, [2, 2, 2, 2]))));
-    assert_eq!(outcome(&run), DeedOutcome::Effective);
+    assert_eq!(outcome(&run), ActionOutcome::Effective);
     assert_eq!((run.course.phases().len(), run.course.deployed()), (phases, None));
     assert_eq!(run.course.rollout.new_revision(), Some(&name("new")));
 }

@@ -7,6 +7,7 @@ use proptest::option::of as maybe;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::domain::admission::{AdmissionEnded, Basis, Came, Permit};
 use crate::domain::event::{Event, FORMAT, PutBack, RunStarted, StepEnded, WatchState, What};
 use crate::domain::outcome::{Counts, Outcome};
 use crate::domain::rollout::guard::{Action, ActionEnded, Record, Refusal, Revision, Verb};
@@ -69,6 +70,8 @@ fn what() -> BoxedStrategy<What> {
         Just(What::Tick).boxed(),
         action().prop_map(|a| What::ActionStarted(Box::new(a))).boxed(),
         action_ended().prop_map(|e| What::ActionEnded(Box::new(e))).boxed(),
+        permit().prop_map(|p| What::AdmissionStarted(Box::new(p))).boxed(),
+        admission_ended().prop_map(|e| What::AdmissionEnded(Box::new(e))).boxed(),
         any::<i32>().prop_map(What::Interrupted).boxed(),
         verdict().prop_map(What::Decided).boxed(),
         (vec(text(), 0..3), vec(text(), 0..3)).prop_map(|(done, left)| What::PutBack(PutBack { done, left })).boxed(),
@@ -88,7 +91,8 @@ const KINDS: usize = {
             What::ReplicaSetGone(_) | What::Pod(_) | What::PodGone(_) | What::EndpointSlice(_) => 20,
             What::EndpointSliceGone(_) | What::Kube(_) | What::Watch(_) | What::Notice(_) | What::Tick => 25,
             What::ActionStarted(_) | What::ActionEnded(_) => 27,
-            What::Interrupted(_) | What::Decided(_) | What::PutBack(_) | What::RunEnded => 31,
+            What::AdmissionStarted(_) | What::AdmissionEnded(_) => 29,
+            What::Interrupted(_) | What::Decided(_) | What::PutBack(_) | What::RunEnded => 33,
         }
     }
     last(&What::RunEnded)
@@ -130,6 +134,26 @@ fn action() -> impl Strategy<Value = Action> {
             finishes,
         },
     )
+}
+
+fn permit() -> impl Strategy<Value = Permit> {
+    let asked = || (any::<u64>(), any::<u64>());
+    let basis = prop_oneof![
+        Just(Basis::Given),
+        Just(Basis::Verified),
+        asked().prop_map(|(answers, bad)| Basis::Evidence { answers, bad }),
+        asked().prop_map(|(answers, bad)| Basis::OneBox { answers, bad }),
+    ];
+    (name(), name(), name(), basis).prop_map(|(uid, pod, revision, basis)| Permit { uid, pod, revision, basis })
+}
+
+fn admission_ended() -> impl Strategy<Value = AdmissionEnded> {
+    let outcome = prop_oneof![
+        any::<bool>().prop_map(|read_back| Came::Opened { read_back }),
+        Just(Came::Gone),
+        text().prop_map(|why| Came::Failed { why }),
+    ];
+    (name(), outcome).prop_map(|(uid, outcome)| AdmissionEnded { uid, outcome })
 }
 
 fn action_ended() -> impl Strategy<Value = ActionEnded> {
@@ -464,9 +488,9 @@ fn pod() -> impl Strategy<Value = PodState> {
     let container = (name(), any::<u32>(), any::<bool>(), now, maybe(exit()))
         .prop_map(|(name, restarts, ready, now, last_exit)| ContainerState { name, restarts, ready, now, last_exit });
     let phases = vec![PodPhase::Pending, PodPhase::Running, PodPhase::Succeeded, PodPhase::Failed, PodPhase::Unknown];
-    let place = (maybe(name()), maybe(name()), maybe(at()), maybe(text()));
-    ((name(), name(), name()), place, select(phases), any::<bool>(), vec(container, 0..3)).prop_map(
-        |((uid, name, revision), (node, ip, terminating, unschedulable), phase, ready, containers)| PodState {
+    let place = (maybe(name()), maybe(name()), maybe(at()), maybe(text()), maybe(name()));
+    ((name(), name(), name()), place, select(phases), any::<(bool, bool)>(), vec(container, 0..3)).prop_map(
+        |((uid, name, revision), (node, ip, terminating, unschedulable, verified), phase, (ready, gated), containers)| PodState {
             uid,
             name,
             revision,
@@ -476,6 +500,8 @@ fn pod() -> impl Strategy<Value = PodState> {
             ready,
             terminating,
             unschedulable,
+            gated,
+            verified,
             containers,
         },
     )
