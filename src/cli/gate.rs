@@ -21,7 +21,7 @@ const FOUND_WITHIN: u64 = 30;
 const WINDOW: u64 = 30;
 
 pub(super) fn main(args: &GateArgs) -> Exit {
-    let observe = Observe { wait: args.wait, endless: false, renew: None };
+    let observe = Observe { wait: args.wait, endless: false, ruling: None };
     let ended = sandbox::block_on(go(args, observe, View::Run)).unwrap_or_else(|error| Err(unreachable(error)));
     ended.unwrap_or_else(|Stop(message, exit)| complain(&message, exit))
 }

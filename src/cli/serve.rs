@@ -23,7 +23,7 @@ use crate::cluster::count::Counter;
 use crate::controller::{Board, Controller, Settings};
 use crate::exit::Exit;
 use crate::metrics::Metrics;
-use crate::serve::{Access, routes, serve};
+use crate::serve::{Access, Reviewer, routes, serve};
 
 /// What is logged when `RUST_LOG` says nothing.
 const LOGGED: &str = "warn,verifier=info";
@@ -112,7 +112,7 @@ struct Service<'a> {
 impl Service<'_> {
     /// Until it is told to stop, or cannot go on.
     async fn run(self, listener: TcpListener, address: SocketAddr) -> Result<(), Stop> {
-        let access = if address.ip().is_loopback() { Access::Loopback } else { Access::Token(self.connection.reader.clone()) };
+        let access = if address.ip().is_loopback() { Access::Loopback } else { Access::Token(Reviewer::new(self.connection.reader.clone(), self.clock)) };
         let routes = routes(self.board.clone(), self.metrics.clone(), self.clock, access);
         print(&format!("page        http://{address}/\nmetrics     http://{address}/metrics\n"));
         let settings = Settings {

@@ -23,7 +23,7 @@ pub(super) fn main(args: WatchArgs) -> Exit {
         guard: Guard::None,
         report,
     };
-    let watching = gate::go(&gate, Observe { wait: true, endless: true, renew: None }, conduct::View::Tree);
+    let watching = gate::go(&gate, Observe { wait: true, endless: true, ruling: None }, conduct::View::Tree);
     let ended = sandbox::block_on(watching).unwrap_or_else(|error| Err(unreachable(error)));
     ended.unwrap_or_else(|Stop(message, exit)| complain(&message, exit))
 }

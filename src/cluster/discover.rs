@@ -1,5 +1,6 @@
 //! Finding what stands in front of a Deployment: its Services, the Ingress rule that leads to them, and where that Ingress listens.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -39,12 +40,14 @@ pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Resu
     let labels = spec.template.metadata.and_then(|m| m.labels).unwrap_or_default();
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let list = services.list(&ListParams::default()).await.map_err(ClusterError::new(format!("list services in {namespace}")))?;
-    let selects = |s: &Service| {
-        let selector = s.spec.as_ref().and_then(|s| s.selector.as_ref());
-        selector.is_some_and(|selector| !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v)))
-    };
-    let services = list.items.iter().filter(|s| selects(s)).filter_map(|s| s.metadata.name.clone()).collect();
+    let services = list.items.iter().filter(|s| selects(s, &labels)).filter_map(|s| s.metadata.name.clone()).collect();
     Ok(Subject { namespace: namespace.into(), deployment: deployment.into(), selector: selector(&spec.selector), services, gated })
+}
+
+/// Whether a Service selects pods with these labels.
+pub(super) fn selects(service: &Service, labels: &BTreeMap<String, String>) -> bool {
+    let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
+    selector.is_some_and(|selector| !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v)))
 }
 
 /// Whether one of the pods has the readiness gate of admission: a policy may have put it there, and not in their template.
@@ -90,7 +93,7 @@ pub async fn service(client: &Client, subject: &Subject) -> Result<Option<String
     Ok(list.items.iter().filter(ours).find_map(address_of))
 }
 
-fn address_of(service: &Service) -> Option<String> {
+pub(super) fn address_of(service: &Service) -> Option<String> {
     let spec = service.spec.as_ref()?;
     let address: IpAddr = spec.cluster_ip.as_ref()?.parse().ok()?;
     let port = u16::try_from(spec.ports.as_ref()?.first()?.port).ok()?;
@@ -105,7 +108,7 @@ pub async fn entry(client: &Client, subject: &Subject) -> Result<Option<Entry>, 
     Ok(list.items.iter().find_map(|ingress| entry_of(ingress, &subject.services)))
 }
 
-fn entry_of(ingress: &Ingress, services: &[String]) -> Option<Entry> {
+pub(super) fn entry_of(ingress: &Ingress, services: &[String]) -> Option<Entry> {
     let spec = ingress.spec.as_ref()?;
     let (rule, path) = spec.rules.iter().flatten().find_map(|rule| {
         let path =

@@ -14,6 +14,7 @@ pub mod review;
 mod time;
 pub mod verification;
 pub mod watch;
+pub mod ways;
 
 use thiserror::Error;
 

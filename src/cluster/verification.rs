@@ -13,6 +13,7 @@ use super::act::FIELD_MANAGER;
 use crate::domain::policy::Key;
 use crate::domain::policy::spec::PolicySpec;
 use crate::domain::policy::verification::VerificationStatus;
+use crate::domain::traffic::Name;
 use crate::domain::verdict::VerdictKind;
 
 /// Objects read at once when the service begins.
@@ -66,6 +67,8 @@ pub struct Found {
     pub key: Key,
     /// When it was created, RFC 3339.
     pub created: String,
+    /// The template that it is about.
+    pub template: Name,
     /// How it stands.
     pub status: VerificationStatus,
 }
@@ -128,6 +131,7 @@ pub async fn list(client: &Client, namespace: Option<&str>) -> Result<Vec<Found>
         name: object.name_any(),
         key: Key::new(&object.namespace().unwrap_or_default(), &object.spec.target_ref.name),
         created: object.creation_timestamp().map(|t| t.0.to_string()).unwrap_or_default(),
+        template: object.status.as_ref().map(|s| s.template.as_str()).unwrap_or_default().into(),
         status: object.status.unwrap_or_default(),
     });
     let mut found: Vec<Found> = found.collect();

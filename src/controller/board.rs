@@ -8,9 +8,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::feed::{Feed, Follower};
-use crate::cluster::verification::{Found, name_of};
-use crate::domain::policy::Key;
+use super::live::Sight;
+use crate::cluster::verification::Found;
+use crate::domain::outcome::Outcome;
 use crate::domain::policy::plan::{Book, Idle, Watched};
+use crate::domain::policy::{Key, Source};
 use crate::domain::policy::spec::PolicySpec;
 use crate::domain::policy::verification::VerificationStatus;
 
@@ -36,14 +38,36 @@ struct State {
 #[derive(Debug, Default)]
 struct Card {
     policy: Option<Result<PolicySpec, String>>,
+    source: Option<Source>,
     idle: Option<Idle>,
-    live: Option<(Live, Feed)>,
+    probing: Option<Probing>,
+    live: Option<(Live, Sight)>,
     budget_left: Option<f64>,
     /// Oldest first.
     verifications: VecDeque<VerificationView>,
 }
 
-/// A run that goes on.
+/// The probing of a Deployment, since it was begun.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probing {
+    /// Seconds from one request to the next.
+    pub every: f64,
+    /// The last request could be sent: there is a way.
+    pub reached: bool,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How the last request ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<Outcome>,
+    /// Good answers.
+    pub good: u64,
+    /// Others.
+    pub bad: u64,
+}
+
+/// A run that judges a rollout now.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Live {
@@ -51,11 +75,9 @@ pub struct Live {
     pub run_id: String,
     /// RFC 3339.
     pub started: String,
-    /// It only probes, and waits for no rollout: the Deployment is paused, or its rollout was judged and goes no further.
-    pub measures: bool,
-    /// It judges a rollout.
+    /// It has begun to judge: until then it looks for the way.
     pub judging: bool,
-    /// `probing`, or the phase of the rollout.
+    /// The phase of the rollout.
     pub phase: &'static str,
     /// Good answers of the last seconds.
     pub good: u64,
@@ -73,12 +95,16 @@ pub struct PolicyView {
     pub deployment: String,
     /// What is asked; nothing when it cannot be read.
     pub policy: Option<PolicySpec>,
-    /// Whether requests are being sent.
+    /// The `RolloutPolicy` that asks; nothing when the Deployment's annotation does.
+    pub policy_name: Option<String>,
+    /// Whether it is reached by probes.
     pub ready: bool,
-    /// Why not, in one word: the reason of the condition `Stalled`.
+    /// Why nothing is sent, or why a rollout waits, in one word.
     pub reason: Option<&'static str>,
     /// The same for people.
     pub message: Option<String>,
+    /// Its probing.
+    pub probing: Option<Probing>,
     /// The share of the rolling day's error budget that is left.
     pub error_budget_left: Option<f64>,
     /// Its run.
@@ -121,27 +147,21 @@ impl Board {
         self.state().ready
     }
 
-    /// Takes up the history of earlier processes, and answers with those verifications that were never ended.
-    pub(super) fn remember(&self, found: Vec<Found>, now: &str) -> Vec<Found> {
+    /// Takes up what earlier processes have brought to an end.
+    pub(super) fn remember(&self, found: &[Found]) {
         let mut state = self.state();
-        let mut open = Vec::new();
-        for mut one in found {
-            if one.status.verdict.is_none() {
-                one.status.interrupt(now);
-                open.push(one.clone());
-            }
+        for one in found.iter().cloned() {
             let view = VerificationView {
                 name: one.name,
                 namespace: one.key.namespace.to_string(),
                 deployment: one.key.name.to_string(),
                 began: one.created.clone(),
-                ended: Some(one.created),
+                ended: Some(if one.status.updated.is_empty() { one.created } else { one.status.updated.clone() }),
                 report: false,
                 status: one.status,
             };
             state.cards.entry(one.key).or_default().push(view);
         }
-        open
     }
 
     /// What is asked for now, and what is idle.
@@ -150,21 +170,34 @@ impl Board {
         for (key, watched) in watched {
             let card = state.cards.entry(key.clone()).or_default();
             card.policy = Some(watched.policy.clone());
+            card.source = Some(watched.source.clone());
             card.idle = idle.get(key).cloned();
         }
         for (key, card) in &mut state.cards {
             if !watched.contains_key(key) && !books.contains_key(key) {
-                (card.policy, card.idle, card.live) = (None, None, None);
+                (card.policy, card.source, card.idle, card.probing, card.live) = (None, None, None, None, None);
             }
         }
         state.cards.retain(|_, card| card.policy.is_some() || card.live.is_some() || !card.verifications.is_empty());
     }
 
     /// How a run stands.
-    pub(super) fn live(&self, key: &Key, live: Live, budget_left: Option<f64>, feed: &Feed) {
-        let mut state = self.state();
-        let card = state.cards.entry(key.clone()).or_default();
-        (card.live, card.budget_left) = (Some((live, feed.clone())), budget_left);
+    pub(super) fn live(&self, key: &Key, live: Live, sight: &Sight) {
+        self.state().cards.entry(key.clone()).or_default().live = Some((live, sight.clone()));
+    }
+
+    /// How the probing of a Deployment goes; nothing when there is none.
+    pub(super) fn probing(&self, key: &Key, probing: Option<Probing>) {
+        if let Some(card) = self.state().cards.get_mut(key) {
+            card.probing = probing;
+        }
+    }
+
+    /// What is left of a Deployment's error budget.
+    pub(super) fn budget(&self, key: &Key, left: Option<f64>) {
+        if let Some(card) = self.state().cards.get_mut(key) {
+            card.budget_left = left;
+        }
     }
 
     /// A run is over.
@@ -175,10 +208,10 @@ impl Board {
     }
 
     /// How a verification stands.
-    pub(super) fn verification(&self, key: &Key, status: &VerificationStatus, began: &str, ended: Option<&str>) {
+    pub(crate) fn verification(&self, key: &Key, name: &str, status: &VerificationStatus, began: &str, ended: Option<&str>) {
         let mut state = self.state();
         let view = VerificationView {
-            name: name_of(&key.name, &status.run_id),
+            name: name.into(),
             namespace: key.namespace.to_string(),
             deployment: key.name.to_string(),
             began: began.into(),
@@ -190,7 +223,7 @@ impl Board {
     }
 
     /// Keeps the report of a run. The oldest go when they are too many or too large.
-    pub(super) fn report(&self, run: &str, html: String) {
+    pub(crate) fn report(&self, run: &str, html: String) {
         let mut state = self.state();
         state.bytes += html.len();
         state.reports.push_back((run.to_owned(), html.into()));
@@ -227,13 +260,20 @@ impl Board {
         let state = self.state();
         let view = |(key, card): (&Key, &Card)| {
             let policy = card.policy.as_ref()?;
+            let unreachable = || card.probing.as_ref()?.why.clone().map(Idle::Unreachable);
+            let idle = card.idle.clone().or_else(unreachable);
             Some(PolicyView {
                 namespace: key.namespace.to_string(),
                 deployment: key.name.to_string(),
                 policy: policy.as_ref().ok().cloned(),
-                ready: card.live.is_some(),
-                reason: card.idle.as_ref().map(Idle::reason),
-                message: card.idle.as_ref().map(Idle::message),
+                policy_name: match &card.source {
+                    Some(Source::Policy(name)) => Some(name.to_string()),
+                    Some(Source::Annotation) | None => None,
+                },
+                ready: card.probing.as_ref().is_some_and(|probing| probing.reached),
+                reason: idle.as_ref().map(Idle::reason),
+                message: idle.as_ref().map(Idle::message),
+                probing: card.probing.clone(),
                 error_budget_left: card.budget_left,
                 run: card.live.as_ref().map(|(live, _)| live.clone()),
             })
@@ -258,7 +298,26 @@ impl Board {
     pub fn follow(&self, run: &str) -> Option<Follower> {
         let state = self.state();
         let mut live = state.cards.values().filter_map(|card| card.live.as_ref());
-        live.find(|(live, _)| live.run_id == run).map(|(_, feed)| feed.follow())
+        live.find(|(live, _)| live.run_id == run).map(|(_, sight)| sight.feed.follow())
+    }
+
+    /// The report of a run as it stands now; nothing when no such run goes on.
+    pub async fn report_now(&self, run: &str) -> Option<Arc<str>> {
+        let sight = {
+            let state = self.state();
+            let mut live = state.cards.values().filter_map(|card| card.live.as_ref());
+            live.find(|(live, _)| live.run_id == run).map(|(_, sight)| sight.clone())
+        };
+        sight?.look().await
+    }
+
+    /// The namespace that a run is about, whether it goes on or has ended.
+    pub fn namespace_of(&self, run: &str) -> Option<String> {
+        let state = self.state();
+        let about = |card: &Card| {
+            card.live.as_ref().is_some_and(|(live, _)| live.run_id == run) || card.verifications.iter().any(|v| v.status.run_id == run)
+        };
+        state.cards.iter().find(|(_, card)| about(card)).map(|(key, _)| key.namespace.to_string())
     }
 }
 
@@ -287,8 +346,10 @@ mod tests {
     #[test]
     fn a_verification_is_one_from_its_beginning_to_its_report() {
         let (board, key) = (Board::default(), Key::new("todo", "backend"));
-        board.verification(&key, &status("r-1", None), "2026-01-01T00:00:00Z", None);
-        board.verification(&key, &status("r-1", Some(VerdictKind::Pass)), "2026-01-01T00:00:00Z", Some("2026-01-01T00:01:00Z"));
+        board.verification(&key, "backend-1", &status("r-1", None), "2026-01-01T00:00:00Z", None);
+        let passed = status("r-1", Some(VerdictKind::Pass));
+        board.verification(&key, "backend-1", &passed, "2026-01-01T00:00:00Z", Some("2026-01-01T00:01:00Z"));
+        assert_eq!(board.namespace_of("r-1").as_deref(), Some("todo"));
         board.report("r-1", "page".into());
         let views = board.verification_views();
         assert_eq!((views.len(), &*views[0].name, views[0].report), (1, "backend-1", true));
@@ -305,7 +366,7 @@ mod tests {
     fn what_is_kept_is_bounded_by_number_and_by_bytes() {
         let (board, key) = (Board::default(), Key::new("todo", "backend"));
         for n in 0..SHOWN + 5 {
-            board.verification(&key, &status(&format!("r-{n}"), None), "now", None);
+            board.verification(&key, &format!("backend-{n}"), &status(&format!("r-{n}"), None), "now", None);
         }
         assert_eq!(board.verification_views().len(), SHOWN);
         (0..REPORTS + 5).for_each(|n| board.report(&format!("r-{n}"), "page".into()));
@@ -317,16 +378,17 @@ mod tests {
     }
 
     #[test]
-    fn what_another_process_left_open_is_ended() {
+    fn what_other_processes_have_judged_is_shown() {
         let (board, key) = (Board::default(), Key::new("todo", "backend"));
-        let found = |name: &str, verdict| Found {
-            name: name.into(),
-            key: key.clone(),
+        let found = Found {
+            name: "backend-1".into(),
+            key,
             created: "2026-01-01T00:00:00Z".into(),
-            status: status(name, verdict),
+            template: "t".into(),
+            status: VerificationStatus { updated: "2026-01-01T00:01:00Z".into(), ..status("r-1", Some(VerdictKind::Pass)) },
         };
-        let open = board.remember(vec![found("a", Some(VerdictKind::Pass)), found("b", None)], "2026-01-02T00:00:00Z");
-        assert_eq!(open.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert!(board.verification_views().iter().all(|view| view.status.verdict.is_some()));
+        board.remember(&[found]);
+        let views = board.verification_views();
+        assert_eq!((views.len(), views[0].ended.as_deref()), (1, Some("2026-01-01T00:01:00Z")));
     }
 }

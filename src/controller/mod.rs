@@ -1,11 +1,14 @@
-//! The service's one loop: it sees which Deployments a policy asks for, and keeps one run going for each. What there is to do is decided in
-//! `domain/policy`; here it is done.
+//! The service's one loop: it sees which Deployments a policy asks for, has them probed all day, and starts a run for each of their rollouts.
+//! What there is to do is decided in `domain/policy`; here it is done.
 //!
-//! Not yet: leader election (one replica), taking up a rollout where a former process left it (it is followed from the beginning of the new
-//! process on), and one set of watches for all runs (each run has its own).
+//! Between rollouts there is one watch of each kind for all Deployments together, and a request to each now and then. A run watches its own
+//! Deployment, ReplicaSets, pods and endpoints, for as long as its rollout takes.
 
 mod board;
 mod feed;
+mod live;
+mod past;
+mod prober;
 mod runs;
 mod scribe;
 mod teller;
@@ -20,14 +23,21 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::board::{Board, PolicyView, VerificationView};
 pub use self::feed::{Feed, Follower};
+use self::past::Past;
+use self::prober::Probers;
 use self::runs::Ended;
 use crate::clock::Clock;
 use crate::cluster::connect::Connection;
 use crate::cluster::fleet::{self, Sighting};
+use crate::cluster::verification::Found;
+use crate::cluster::ways::Ways;
 use crate::cluster::{chain, verification};
+use crate::domain::objective::Ppm;
 use crate::domain::policy::Key;
-use crate::domain::policy::plan::{self, Book, Do, Mode, Running, Watched};
-use crate::domain::time::At;
+use crate::domain::policy::plan::{self, Book, Do, Running, Watched};
+use crate::domain::policy::spec::PolicySpec;
+use crate::domain::scenario::Ruling;
+use crate::domain::time::{At, micros};
 use crate::domain::verdict::VerdictKind;
 use crate::metrics::Metrics;
 
@@ -41,8 +51,10 @@ const FAREWELL: Duration = Duration::from_secs(8);
 const CALL: Duration = Duration::from_secs(15);
 /// A run that ends sooner, and judged nothing, is not simply begun again.
 const TOO_SOON: Duration = Duration::from_secs(30);
-/// What calls a run off when the service ends or another run takes its place: SIGTERM.
+/// What calls a run off when the service ends or its Deployment is gone: SIGTERM.
 const CALL_OFF: i32 = 15;
+/// A rollout is noticed at most so long after it began: probes since then say nothing about the time before it.
+const NOTICED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How the service is set up.
 #[derive(Clone, Debug)]
@@ -86,6 +98,8 @@ pub struct Controller {
     chores: JoinSet<()>,
     news: mpsc::Sender<(Key, News)>,
     actions: Arc<Mutex<Vec<At>>>,
+    probers: Probers,
+    past: Past,
     started: u64,
 }
 
@@ -101,7 +115,13 @@ impl Controller {
     ) {
         let (news, inbox) = mpsc::channel(QUEUE);
         let (sightings, fleet) = mpsc::channel(QUEUE);
-        let watch = tokio::spawn(fleet::follow(connection.reader.clone(), settings.namespace.clone(), sightings));
+        let (ways, watching) = Ways::watch(&connection.reader, settings.namespace.as_deref());
+        let mut watches = JoinSet::new();
+        watches.spawn(watching);
+        let (reader, writer) = (connection.reader.clone(), connection.writer.clone());
+        watches.spawn(fleet::follow(reader, writer, settings.namespace.clone(), sightings));
+        let name = format!("probe-{:08x}", settings.seed & 0xffff_ffff);
+        let probers = Probers::new(ways, clock, board.clone(), metrics.clone(), name);
         let mut controller = Self {
             connection,
             settings,
@@ -115,11 +135,13 @@ impl Controller {
             chores: JoinSet::new(),
             news,
             actions: Arc::default(),
+            probers,
+            past: Past::default(),
             started: 0,
         };
         controller.remember().await;
         controller.work(inbox, fleet, stop).await;
-        watch.abort();
+        drop(watches);
         controller.close().await;
     }
 
@@ -138,25 +160,40 @@ impl Controller {
         }
     }
 
-    /// What earlier processes have left: the history that is shown.
+    /// What earlier processes have left: the history that is shown, and what they were at.
     async fn remember(&mut self) {
         let list = verification::list(&self.connection.reader, self.settings.namespace.as_deref());
         match tokio::time::timeout(CALL, list).await {
-            Ok(Ok(found)) => {
-                for one in self.board.remember(found, &self.now()) {
-                    let client = self.connection.writer.clone();
-                    self.chores.spawn(async move {
-                        let written = verification::write(&client, &one.key.namespace, &one.name, &one.status);
-                        if !matches!(tokio::time::timeout(CALL, written).await, Ok(Ok(()))) {
-                            tracing::warn!(verification = one.name, "it stays open, and no process is at it");
-                        }
-                    });
-                }
-            }
+            Ok(Ok(found)) => self.past = Past::of(found),
             Ok(Err(error)) => {
                 tracing::warn!(error = %chain(&error), "verifications are not kept as objects: are the CRDs installed?");
             }
             Err(_) => tracing::warn!("the API did not list verifications in time"),
+        }
+        self.board.remember(self.past.judged());
+        for (key, template) in self.past.templates() {
+            self.books.entry(key.clone()).or_default().judge(VerdictKind::Inconclusive, template);
+        }
+    }
+
+    /// All Deployments are known: what was left open is taken up, or ended where its rollout is past.
+    fn take_up(&mut self) {
+        let now = self.now();
+        for mut one in self.past.settle(&self.watched) {
+            tracing::warn!(verification = one.name, "it was interrupted, and its rollout is past");
+            one.status.interrupt(&now);
+            self.board.remember(std::slice::from_ref(&one));
+            let client = self.connection.writer.clone();
+            self.chores.spawn(async move {
+                let written = verification::write(&client, &one.key.namespace, &one.name, &one.status);
+                if !matches!(tokio::time::timeout(CALL, written).await, Ok(Ok(()))) {
+                    tracing::warn!(verification = one.name, "it stays open, and no process is at it");
+                }
+            });
+        }
+        for key in self.past.open() {
+            tracing::info!(deployment = %key, "a rollout that another verifier was judging is taken up");
+            self.books.entry(key.clone()).or_default().resume();
         }
     }
 
@@ -169,18 +206,24 @@ impl Controller {
         match sighting {
             Sighting::Seen(key, watched) => {
                 if let Ok(policy) = &watched.policy {
-                    self.metrics.store().promise(&key, policy.promise());
+                    let limits: Vec<_> = policy.then.iter().filter_map(|o| o.goal.limit()).map(micros).collect();
+                    self.metrics.store().promise(&key, policy.promise(), &limits);
                 }
                 if !self.watched.contains_key(&key) {
                     tracing::info!(deployment = %key, "a policy asks for this Deployment");
                 }
+                self.books.entry(key.clone()).or_default().see(&watched, self.clock.now());
                 self.watched.insert(key, *watched);
             }
             Sighting::Gone(key) => {
                 tracing::info!(deployment = %key, "no policy asks for this Deployment any more");
                 self.watched.remove(&key);
             }
-            Sighting::Listed => self.board.ready(),
+            Sighting::Listed if !self.board.is_ready() => {
+                self.board.ready();
+                self.take_up();
+            }
+            Sighting::Listed => {}
             Sighting::Lost(error) => {
                 tracing::warn!(error, "Deployments cannot be watched");
                 self.metrics.store().watch(false, self.clock.now());
@@ -195,14 +238,11 @@ impl Controller {
     fn told(&mut self, key: &Key, news: &News) {
         let Some(book) = self.books.get_mut(key) else { return };
         match news {
-            News::Began => {
-                tracing::info!(deployment = %key, "a rollout began");
-                book.running.iter_mut().for_each(|running| running.judging = true);
-            }
+            News::Began => tracing::info!(deployment = %key, "a rollout is judged"),
             News::Decided(verdict) => {
                 tracing::info!(deployment = %key, %verdict, "the verdict has fallen");
-                if let Some(watched) = self.watched.get(key) {
-                    book.judge(*verdict, watched.template);
+                if let Some(template) = book.running.as_ref().map(|running| running.template.clone()) {
+                    book.judge(*verdict, &template);
                 }
             }
         }
@@ -219,6 +259,9 @@ impl Controller {
                 tracing::warn!(deployment = %key, why, "the run came to nothing");
             }
             book.end(lost, now);
+            if let Some(watched) = self.watched.get(key) {
+                book.see(watched, now);
+            }
         }
         self.board.ended(key);
         self.metrics.store().ended(key);
@@ -228,10 +271,14 @@ impl Controller {
     /// Does what is to be done now, and answers with when to look again.
     fn reconcile(&mut self) -> At {
         let now = self.clock.now();
+        if !self.board.is_ready() {
+            // What there is is not known whole: a rollout that another verifier has judged must not be judged again.
+            return now + BEAT;
+        }
         let plan = plan::plan(&self.watched, &self.books, self.settings.ceiling, now);
         for (key, what) in plan.todo {
             match what {
-                Do::Start(mode) => self.start(&key, mode),
+                Do::Start => self.start(&key),
                 Do::Stop => self.stop(&key),
             }
         }
@@ -246,24 +293,38 @@ impl Controller {
             self.metrics.store().forget(&key);
         }
         let running = self.books.values().filter_map(|book| book.running.as_ref());
-        let (runs, rate) = running.fold((0, 0.0), |(runs, rate), running| (runs + 1, rate + running.policy.rate()));
+        let (runs, rate) = running.fold((0, 0.0), |(runs, rate), running| (runs + 1, rate + running.rate));
         self.metrics.store().load(runs, rate);
         self.board.policies(&self.watched, &self.books, &plan.idle);
+        self.probers.follow(&self.watched);
+        for key in self.watched.keys() {
+            self.board.budget(key, self.metrics.store().budget_left(key, now));
+        }
         plan.wake.map_or(now + BEAT, |wake| wake.min(now + BEAT))
     }
 
-    fn start(&mut self, key: &Key, mode: Mode) {
-        let Some(watched) = self.watched.get(key) else { return };
+    fn start(&mut self, key: &Key) {
+        let Some(watched) = self.watched.get(key).cloned() else { return };
         let Ok(policy) = watched.policy.clone() else { return };
+        let entry = match self.probers.entry(key, &watched) {
+            Ok(entry) => entry,
+            Err(why) => {
+                tracing::warn!(deployment = %key, why, "a rollout cannot be judged");
+                return self.books.entry(key.clone()).or_default().end(Some(why), self.clock.now());
+            }
+        };
         self.started += 1;
         let (stop, stopped) = mpsc::channel(1);
         let order = runs::Order {
             key: key.clone(),
             uid: watched.uid.clone(),
-            policy: policy.clone(),
-            mode,
+            template: watched.template.clone(),
+            entry,
+            ruling: self.ruling(key, &watched, &policy),
+            left: self.past.take(key),
             seed: self.settings.seed.wrapping_add(self.started.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
             command: self.settings.command.clone(),
+            policy,
         };
         let shared = runs::Shared {
             connection: self.connection.clone(),
@@ -273,10 +334,25 @@ impl Controller {
             news: self.news.clone(),
             permit: self.permit(),
         };
-        let running = Running { mode, policy, uid: watched.uid.clone(), judging: false, stopping: false };
-        self.books.entry(key.clone()).or_default().running = Some(running);
+        let (uid, template, rate) = (watched.uid, watched.template, order.policy.rate());
+        self.books.entry(key.clone()).or_default().running = Some(Running { rate, uid, template, stopping: false });
         self.stops.insert(key.clone(), stop);
         self.runs.spawn(runs::go(order, shared, stopped));
+    }
+
+    /// What is known before the rollout's first request: how much of the error budget is left, and how the service was.
+    fn ruling(&self, key: &Key, watched: &Watched, policy: &PolicySpec) -> Option<Ruling> {
+        let now = self.clock.now();
+        let left = self.metrics.store().budget_left(key, now);
+        if let (Some(freeze), Some(left), false) = (&policy.freeze_when, left, watched.unfrozen)
+            && let Some(ruling) = plan::frozen(left, freeze.below)
+        {
+            return Some(ruling);
+        }
+        let began = At(now.micros().saturating_sub(micros(NOTICED_WITHIN)));
+        let since = At(began.micros().saturating_sub(micros(policy.baseline)));
+        let (bad, valid) = if policy.baseline.is_zero() { (0, 0) } else { self.metrics.store().probed(key, since, began) };
+        plan::unhealthy(bad, valid)
     }
 
     /// Counts the actions of all guards together.

@@ -10,12 +10,14 @@ use super::scribe;
 use super::teller::Teller;
 use crate::clock::Clock;
 use crate::cluster::connect::Connection;
-use crate::cluster::verification::Subject;
+use crate::cluster::discover::Entry;
+use crate::cluster::verification::{Found, Subject};
 use crate::domain::policy::Key;
-use crate::domain::policy::plan::Mode;
 use crate::domain::policy::spec::PolicySpec;
+use crate::domain::rollout::guard::Guard;
+use crate::domain::scenario::Ruling;
 use crate::domain::time::At;
-use crate::domain::traffic::RequestPlan;
+use crate::domain::traffic::{Name, RequestPlan};
 use crate::metrics::Metrics;
 use crate::run::{self, Options, Permit, PutBackWhat};
 
@@ -24,7 +26,12 @@ pub(super) struct Order {
     pub(super) key: Key,
     pub(super) uid: String,
     pub(super) policy: PolicySpec,
-    pub(super) mode: Mode,
+    pub(super) template: Name,
+    pub(super) entry: Entry,
+    /// What decides it before it begins.
+    pub(super) ruling: Option<Ruling>,
+    /// Another verifier has left it open.
+    pub(super) left: Option<Found>,
     pub(super) seed: u64,
     pub(super) command: String,
 }
@@ -49,19 +56,28 @@ pub(super) struct Ended {
 
 /// Runs to the end.
 pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) -> (Key, Ended) {
-    let Order { key, uid, policy, mode, seed, command } = order;
-    let scenario = match policy.scenario(&key.namespace, &key.name, mode) {
+    let Order { key, uid, policy, template, entry, ruling, left, seed, command } = order;
+    let mut scenario = match policy.scenario(&key.namespace, &key.name) {
         Ok(scenario) => scenario,
         Err(why) => return (key, Ended { nothing: Some(why), lasted: Duration::ZERO }),
     };
+    if let Some(observe) = &mut scenario.observe {
+        observe.ruling = ruling;
+    }
+    if matches!(ruling, Some(Ruling::BudgetSpent { .. })) {
+        // A freeze says that nothing goes on, whatever the guard does about a bad version.
+        scenario.guard = Guard::Pause;
+    }
     let subject = Subject { key: key.clone(), uid, policy };
     let (statuses, told) = watch::channel(None);
-    let scribe = tokio::spawn(scribe::write(shared.connection.writer.clone(), shared.clock, subject, told));
-    let teller = Teller::new(key.clone(), mode, &shared, statuses);
+    let name = left.as_ref().map(|left| left.name.clone());
+    let scribe = tokio::spawn(scribe::write(shared.connection.writer.clone(), shared.clock, subject, name, told));
+    let teller = Teller::new(key.clone(), &template, left.as_ref(), &shared, statuses);
     let options = Options {
         scenario,
         connection: shared.connection,
         request: RequestPlan::default(),
+        entry: Some(entry),
         given: Vec::new(),
         applies: Vec::new(),
         put_back: PutBackWhat::Nothing,

@@ -17,9 +17,16 @@ const ATTEMPTS: usize = 5;
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Writes what it is told, the latest only, until nothing more comes.
-pub(super) async fn write(client: Client, clock: Clock, subject: Subject, mut told: watch::Receiver<Option<VerificationStatus>>) {
-    let mut page = Page { client, clock, subject, created: false, missing: false };
+/// Writes what it is told, the latest only, until nothing more comes. `name` is that of the object that there is already.
+pub(super) async fn write(
+    client: Client,
+    clock: Clock,
+    subject: Subject,
+    name: Option<String>,
+    mut told: watch::Receiver<Option<VerificationStatus>>,
+) {
+    let mut page = Page { client, clock, subject, name, created: false, missing: false };
+    page.created = page.name.is_some();
     loop {
         let more = told.changed().await.is_ok();
         let latest = told.borrow_and_update().clone();
@@ -49,6 +56,7 @@ struct Page {
     client: Client,
     clock: Clock,
     subject: Subject,
+    name: Option<String>,
     created: bool,
     /// The API knows of no verifications.
     missing: bool,
@@ -59,7 +67,7 @@ impl Page {
         if self.missing {
             return Ok(());
         }
-        let name = verification::name_of(&self.subject.key.name, &status.run_id);
+        let name = self.name.clone().unwrap_or_else(|| verification::name_of(&self.subject.key.name, &status.run_id));
         if !self.created {
             let created = tokio::time::timeout(ANSWER, verification::create(&self.client, &self.subject, &name)).await;
             match created.map_err(|_| "the API did not answer".to_owned())? {

@@ -6,13 +6,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::News;
 use super::board::{Board, Live};
-use super::feed::Feed;
+use super::live::Sight;
 use super::runs::Shared;
 use crate::clock::Clock;
+use crate::cluster::verification::{Found, name_of};
 use crate::domain::course::{Course, Stage};
 use crate::domain::event::Event;
 use crate::domain::policy::Key;
-use crate::domain::policy::plan::Mode;
 use crate::domain::policy::verification::VerificationStatus;
 use crate::domain::rollout::Phase;
 use crate::domain::summary::Summary;
@@ -23,44 +23,61 @@ use crate::report::{Reporter, html};
 
 /// A status is told at least this often while a rollout is judged.
 const BEAT: Duration = Duration::from_secs(5);
-/// The board learns of probing this often.
+/// The board learns of a run this often.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) struct Teller {
     key: Key,
-    mode: Mode,
     clock: Clock,
     board: Board,
     metrics: Metrics,
     news: mpsc::Sender<(Key, News)>,
     statuses: watch::Sender<Option<VerificationStatus>>,
-    feed: Feed,
+    sight: Sight,
     status: VerificationStatus,
+    /// Of the verification, when there was one before.
+    name: Option<String>,
     told: Option<(Stage, Phase, Option<Verdict>, bool)>,
     at: At,
     looked: Option<At>,
     began: Option<String>,
+    /// The loop of the service knows that it judges.
+    begun: bool,
     decided: bool,
 }
 
 impl Teller {
-    pub(super) fn new(key: Key, mode: Mode, shared: &Shared, statuses: watch::Sender<Option<VerificationStatus>>) -> Self {
+    /// About a rollout to this template, or about one that another verifier has left open.
+    pub(super) fn new(
+        key: Key,
+        template: &str,
+        left: Option<&Found>,
+        shared: &Shared,
+        statuses: watch::Sender<Option<VerificationStatus>>,
+    ) -> Self {
+        let now = shared.clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         Self {
             key,
-            mode,
             clock: shared.clock,
             board: shared.board.clone(),
             metrics: shared.metrics.clone(),
             news: shared.news.clone(),
             statuses,
-            feed: Feed::default(),
-            status: VerificationStatus::default(),
+            sight: Sight::default(),
+            status: left.map_or_else(|| VerificationStatus::begin(template), |left| left.status.clone().resume(&now)),
+            name: left.map(|left| left.name.clone()),
             told: None,
             at: At::ZERO,
             looked: None,
-            began: None,
+            began: left.map(|left| left.created.clone()),
+            begun: false,
             decided: false,
         }
+    }
+
+    /// Of the verification.
+    fn name(&self, run: &str) -> String {
+        self.name.clone().unwrap_or_else(|| name_of(&self.key.name, run))
     }
 
     fn now(&self) -> String {
@@ -83,14 +100,13 @@ impl Teller {
         let live = Live {
             run_id: course.head().run_id.clone(),
             started: course.head().started.clone(),
-            measures: self.mode == Mode::Measure,
             judging: course.changed().is_some(),
-            phase: if course.changed().is_some() { course.rollout.phase().label() } else { "probing" },
+            phase: course.rollout.phase().label(),
             good: recent.counts.good(),
             bad: recent.counts.bad(),
         };
-        let left = self.metrics.store().budget_left(&self.key, self.clock.now());
-        self.board.live(&self.key, live, left, &self.feed);
+        self.board.live(&self.key, live, &self.sight);
+        self.sight.show(|| html::document(&Summary::of(course)));
     }
 
     fn note(&mut self, course: &Course) {
@@ -103,20 +119,21 @@ impl Teller {
         let now = self.now();
         self.status = VerificationStatus::of(course, &self.status, &now);
         let began = self.began.get_or_insert_with(|| now.clone()).clone();
-        self.board.verification(&self.key, &self.status, &began, None);
+        self.board.verification(&self.key, &self.name(&self.status.run_id), &self.status, &began, None);
         self.statuses.send_replace(Some(self.status.clone()));
     }
 }
 
 impl Reporter for Teller {
     fn event(&mut self, event: &Event, course: &Course) {
-        self.metrics.store().event(&self.key, event, course, self.clock.now());
-        self.feed.tell(event);
+        self.metrics.store().event(&self.key, event, course);
+        self.sight.feed.tell(event);
         self.look(course);
         if course.changed().is_none() {
             return;
         }
-        if self.began.is_none() {
+        if !self.begun {
+            self.begun = true;
             self.tell_loop(News::Began);
         }
         self.note(course);
@@ -128,12 +145,11 @@ impl Reporter for Teller {
     }
 
     fn finish(&mut self, summary: &Summary) {
-        let Some(began) = self.began.clone() else { return };
+        // One that found no way judged nothing, and nothing is written of it.
+        let Some(began) = self.began.clone().filter(|_| self.begun) else { return };
         let now = self.now();
-        self.status.phase = "done".into();
-        let answers = &summary.traffic.measured.answers;
-        (self.status.requests, self.status.errors, self.status.excluded) = (answers.valid, answers.bad, answers.excluded);
-        self.board.verification(&self.key, &self.status, &began, Some(&now));
+        self.status.end(&summary.traffic.measured.answers, &now);
+        self.board.verification(&self.key, &self.name(&summary.run.id), &self.status, &began, Some(&now));
         self.board.report(&summary.run.id, html::document(summary));
         self.statuses.send_replace(Some(self.status.clone()));
     }

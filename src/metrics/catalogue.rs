@@ -52,19 +52,23 @@ macro_rules! catalogue {
 
 catalogue! {
     BUILD_INFO = Gauge "verifier_build_info" ("1") ["version"] "The version that runs; always 1.";
+    PROBES = Counter "verifier_probes_total" ("requests") ["namespace", "deployment", "outcome"]
+        "Requests of the probing that goes on all day, by how they ended.";
+    PROBE_LATENCY = Histogram "verifier_probe_duration_seconds" ("seconds") ["namespace", "deployment"]
+        "Of good answers to probes, to the last byte. An edge lies on the limit of each objective.";
     REQUESTS = Counter "verifier_requests_total" ("requests") ["namespace", "deployment", "lane", "outcome"]
-        "Requests that have ended, by how they did.";
+        "Requests of runs that judge rollouts, by how they ended.";
     ROLLOUT_REQUESTS = Counter "verifier_rollout_requests_total" ("requests") ["namespace", "deployment", "outcome"]
         "Those of them that were measured in a rollout: the figures of verifications, summed up.";
     LATENCY = Histogram "verifier_request_duration_seconds" ("seconds") ["namespace", "deployment"]
-        "Of good answers, from the intended start to the last byte. An edge lies on the limit of each objective.";
+        "Of good answers to runs, from the intended start to the last byte. An edge lies on the limit of each objective.";
     VERDICTS = Counter "verifier_verdicts_total" ("rollouts") ["namespace", "deployment", "verdict"] "Rollouts by their verdict.";
     ACTIONS = Counter "verifier_actions_total" ("actions") ["namespace", "deployment", "action"]
         "What guards did to Deployments, once the API accepted it.";
     PHASE = Gauge "verifier_rollout_phase" ("1") ["namespace", "deployment", "phase"]
         "1 for the phase that the Deployment is in: probing, surging, replacing, terminating, settled or idle.";
     BUDGET = Gauge "verifier_error_budget_left_ratio" ("1") ["namespace", "deployment"]
-        "The share of the last 24 hours' error budget that is left; negative when more failed than may. Begins with the service, at the first good answer.";
+        "The share of the last 24 hours' error budget that is left, by probes; negative when more failed than may. Begins with the service, at the first good answer.";
     BURN = Gauge "verifier_error_budget_burn_rate" ("1") ["namespace", "deployment", "window"]
         "How fast the error budget is being spent; at 1 exactly what may fail does.";
     RUNS = Gauge "verifier_runs" ("runs") [] "Runs that go on now.";

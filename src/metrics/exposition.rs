@@ -103,6 +103,10 @@ pub(super) fn families(store: &Store, now: At) -> Vec<MetricFamily> {
 
 fn deployment(sheet: &mut Sheet, key: &Key, series: &Series, now: At) {
     let (ns, name) = (&*key.namespace, &*key.name);
+    for (outcome, n) in series.probes.iter().filter(|(_, n)| *n > 0) {
+        sheet.counter(&c::PROBES, &[ns, name, outcome.label()], n);
+    }
+    sheet.histogram(&c::PROBE_LATENCY, &[ns, name], &series.probe_latency);
     for (lane, counts) in &series.lanes {
         for (outcome, n) in counts.iter().filter(|(_, n)| *n > 0) {
             sheet.counter(&c::REQUESTS, &[ns, name, lane, outcome.label()], n);
@@ -118,7 +122,8 @@ fn deployment(sheet: &mut Sheet, key: &Key, series: &Series, now: At) {
     for (action, n) in &series.actions {
         sheet.counter(&c::ACTIONS, &[ns, name, action], *n);
     }
-    let now_in = series.phase.unwrap_or("idle");
+    let between = if series.probes.total() > 0 { "probing" } else { "idle" };
+    let now_in = series.phase.unwrap_or(between);
     for phase in PHASES {
         sheet.gauge(&c::PHASE, &[ns, name, phase], f64::from(u8::from(phase == now_in)));
     }

@@ -1,22 +1,24 @@
 //! What is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::domain::course::Course;
 use crate::domain::event::{Event, What};
 use crate::domain::objective::Ppm;
-use crate::domain::outcome::{Blame, Counts};
+use crate::domain::outcome::{Blame, Counts, Outcome};
 use crate::domain::policy::Key;
 use crate::domain::policy::budget::Rolling;
 use crate::domain::rollout::guard::ActionEnded;
 use crate::domain::slice::Slice;
-use crate::domain::time::At;
+use crate::domain::time::{At, micros};
 use crate::domain::traffic::{Micros, Name};
 use crate::domain::verdict::VerdictKind;
 
 /// Deployments with series of their own.
 const MAX_DEPLOYMENTS: usize = 2_000;
+/// Latest probes of a Deployment that are kept one by one.
+const RECENT: usize = 600;
 /// Edges that every histogram has, in microseconds.
 const EDGES: [Micros; 11] = [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
 
@@ -42,7 +44,12 @@ pub(super) struct Series {
     pub(super) actions: BTreeMap<&'static str, u64>,
     pub(super) phase: Option<&'static str>,
     pub(super) promise: Option<Ppm>,
+    /// Of probes alone: they come evenly, so that a rollout's traffic weighs no more than the time it takes.
     pub(super) budget: Rolling,
+    pub(super) probes: Counts,
+    pub(super) probe_latency: Histogram,
+    /// When the latest probes were answered, and whether well.
+    recent: VecDeque<(At, bool)>,
     /// It has answered well once.
     served: bool,
     /// The run whose verdict was counted last.
@@ -86,8 +93,8 @@ impl Histogram {
 }
 
 impl Store {
-    /// An event of a run about this Deployment, after the course has taken it in. `now` counts from the beginning of the service.
-    pub fn event(&mut self, key: &Key, event: &Event, course: &Course, now: At) {
+    /// An event of a run about this Deployment, after the course has taken it in.
+    pub fn event(&mut self, key: &Key, event: &Event, course: &Course) {
         let Some(series) = series(&mut self.deployments, &mut self.dropped, key) else { return };
         match &event.what {
             What::TargetReady(plan) => {
@@ -96,7 +103,7 @@ impl Store {
                 }
             }
             What::Slice(slice) if !course.tally.is_aside(&slice.lane) => {
-                self.unsent += series.slice(slice, course.tally.is_measured(slice), now);
+                self.unsent += series.slice(slice, course.tally.is_measured(slice));
             }
             What::Validity(validity) => series.lag = Duration::from_micros(validity.lag.p99),
             // A breach is told again when it has found further reasons; it is one verdict.
@@ -115,22 +122,58 @@ impl Store {
             }
             _ => {}
         }
-        series.phase = Some(if course.changed().is_some() { course.rollout.phase().label() } else { "probing" });
+        if course.changed().is_some() {
+            series.phase = Some(course.rollout.phase().label());
+        }
     }
 }
 
 impl Store {
-    /// What the Deployment's service promises, of which its error budget is the rest.
-    pub fn promise(&mut self, key: &Key, promise: Ppm) {
+    /// What the Deployment's service promises: the share of which its error budget is the rest, and the limits of its latency.
+    pub fn promise(&mut self, key: &Key, promise: Ppm, limits: &[Micros]) {
         if let Some(series) = series(&mut self.deployments, &mut self.dropped, key) {
             series.promise = Some(promise);
+            limits.iter().for_each(|limit| series.probe_latency.edge(*limit));
         }
+    }
+
+    /// A probe between or beside rollouts. `now` counts from the beginning of the service.
+    pub fn probe(&mut self, key: &Key, outcome: Outcome, took: Duration, now: At) {
+        let Some(series) = series(&mut self.deployments, &mut self.dropped, key) else { return };
+        series.probes.add(outcome, 1);
+        let good = match outcome.blame() {
+            Blame::Verifier => {
+                self.unsent += 1;
+                return;
+            }
+            Blame::Nobody => true,
+            Blame::Target => false,
+        };
+        if good {
+            series.probe_latency.add(micros(took), 1);
+        }
+        // What never worked before is nobody's promise yet.
+        series.served |= good;
+        if series.served {
+            series.budget.add(minute(now), u64::from(good), u64::from(!good));
+            series.recent.push_back((now, good));
+            if series.recent.len() > RECENT {
+                series.recent.pop_front();
+            }
+        }
+    }
+
+    /// Failed probes, and all of them, between `since` and `until`.
+    pub fn probed(&self, key: &Key, since: At, until: At) -> (u64, u64) {
+        let recent = self.deployments.get(key).into_iter().flat_map(|series| &series.recent);
+        let within = recent.filter(|(at, _)| since <= *at && *at <= until);
+        within.fold((0, 0), |(bad, all), (_, good)| (bad + u64::from(!good), all + 1))
     }
 
     /// The run about this Deployment is over.
     pub fn ended(&mut self, key: &Key) {
         if let Some(series) = self.deployments.get_mut(key) {
-            (series.phase, series.lag) = (Some("idle"), Duration::ZERO);
+            (series.phase, series.lag) = (None, Duration::ZERO);
         }
     }
 
@@ -163,16 +206,11 @@ impl Store {
 
 impl Series {
     /// Counts a slice, and answers with how many of its slots say nothing about the target.
-    fn slice(&mut self, slice: &Slice, measured: bool, now: At) -> u64 {
+    fn slice(&mut self, slice: &Slice, measured: bool) -> u64 {
         let counts = slice.counts();
         self.lanes.entry(slice.lane.clone()).or_default().merge(&counts);
         if measured {
             self.measured.merge(&counts);
-        }
-        // What never worked before is nobody's promise yet.
-        self.served |= counts.good() > 0;
-        if self.served {
-            self.budget.add(minute(now), counts.good(), counts.bad());
         }
         for (micros, count) in slice.parts.iter().flat_map(|part| &part.latency) {
             self.latency.add(*micros, u64::from(*count));
@@ -211,9 +249,9 @@ mod tests {
         for event in events {
             let before = course.verdict().cloned();
             course.apply(event);
-            metrics.store().event(key, event, &course, event.at);
+            metrics.store().event(key, event, &course);
             if let Some(verdict) = course.verdict().filter(|now| before.as_ref() != Some(*now)).cloned() {
-                metrics.store().event(key, &Event { at: event.at, what: What::Decided(verdict) }, &course, event.at);
+                metrics.store().event(key, &Event { at: event.at, what: What::Decided(verdict) }, &course);
             }
         }
         course
@@ -282,7 +320,7 @@ mod tests {
     fn series_go_with_their_object_and_never_come_without_end() {
         let metrics = Metrics::default();
         for n in 0..MAX_DEPLOYMENTS + 3 {
-            metrics.store().promise(&Key::new("n", &n.to_string()), Ppm(990_000));
+            metrics.store().promise(&Key::new("n", &n.to_string()), Ppm(990_000), &[]);
         }
         assert_eq!(metrics.store().deployments.len(), MAX_DEPLOYMENTS);
         assert_eq!(value(&metrics.text(At::ZERO).unwrap(), "verifier_series_dropped_total"), 3);
@@ -294,14 +332,30 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_begins_with_the_first_good_answer() {
-        let mut series = Series::default();
-        let slice = |good, bad| crate::domain::tally::tests::slice("fresh", 1, good + bad, good, bad);
-        series.slice(&slice(0, 9), false, At::ZERO);
-        assert_eq!(series.budget.sums(60, 0), (0, 0));
-        series.slice(&slice(5, 1), false, At::ZERO);
-        series.slice(&slice(0, 2), false, At::ZERO);
-        assert_eq!((series.budget.sums(60, 0), series.lanes["fresh"].bad()), ((5, 3), 12), "but every request is counted");
+    fn a_budget_begins_with_the_first_good_answer_and_is_of_probes_alone() {
+        let (metrics, key) = (Metrics::default(), Key::new("todo", "backend"));
+        metrics.store().promise(&key, Ppm(990_000), &[300_000]);
+        let probe = |outcome, second: u64| {
+            metrics.store().probe(&key, outcome, Duration::from_millis(2), At(second * 1_000_000));
+        };
+        probe(Outcome::Refused, 1);
+        assert_eq!(metrics.store().budget_left(&key, At::ZERO), None, "it never worked");
+        probe(Outcome::Ok, 2);
+        probe(Outcome::NotSent, 3);
+        probe(Outcome::AppStatus, 4);
+        count(&metrics, &key, &breach());
+        let left = metrics.store().budget_left(&key, At(4_000_000)).unwrap();
+        assert!((left - (1.0 - 0.5 / 0.01)).abs() < 1e-6, "{left}");
+        let at = |second: u64| At(second * 1_000_000);
+        assert_eq!(metrics.store().probed(&key, at(2), at(4)), (1, 2));
+        assert_eq!(metrics.store().probed(&key, at(2), at(3)), (0, 1));
+        let text = metrics.text(at(5)).unwrap();
+        for (outcome, n) in [("ok", 1), ("refused", 1), ("not_sent", 1)] {
+            let series = format!("verifier_probes_total{{deployment=\"backend\",namespace=\"todo\",outcome=\"{outcome}\"}}");
+            assert_eq!(value(&text, &series), n, "but every probe is counted");
+        }
+        let edge = "verifier_probe_duration_seconds_bucket{deployment=\"backend\",namespace=\"todo\",le=\"0.3\"}";
+        assert_eq!(value(&text, edge), 1, "an edge lies on the limit");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::keeper::{Keeper, PutBackWhat};
 use super::recorder::Recorder;
 use crate::clock::Clock;
 use crate::cluster::connect::Connection;
+use crate::cluster::discover::Entry;
 use crate::domain::admission;
 use crate::domain::course::{Command, Course};
 use crate::domain::event::{Event, FORMAT, RunStarted, What};
@@ -45,6 +46,8 @@ pub struct Options {
     pub connection: Connection,
     /// What is asked, but for the URL: secrets and certificates in hand.
     pub request: RequestPlan,
+    /// Where requests enter, when that is known already.
+    pub entry: Option<Entry>,
     /// Manifests of `given`, overlaid.
     pub given: Vec<Value>,
     /// Manifests of each `apply` step, by step.
@@ -102,6 +105,7 @@ pub async fn carry_out(options: Options, stop: mpsc::Receiver<i32>) -> Course {
         connection: options.connection,
         scenario: options.scenario,
         request: options.request,
+        entry: options.entry,
         given: options.given,
         applies: options.applies,
         clock,

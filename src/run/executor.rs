@@ -35,6 +35,8 @@ pub(super) struct Executor {
     pub(super) scenario: Scenario,
     /// What is asked, but for the URL: secrets and certificates in hand.
     pub(super) request: RequestPlan,
+    /// Where requests enter, when that is known already.
+    pub(super) entry: Option<Entry>,
     /// Manifests of `given`, overlaid, and of each `apply` step, by step.
     pub(super) given: Vec<Value>,
     pub(super) applies: Vec<(usize, Vec<Value>)>,
@@ -95,8 +97,11 @@ impl Executor {
             complete.await.map_err(|e| format!("could not wait for the deployment: {}", chain(&e)))?;
         }
         "its Ingress has no address".clone_into(doing);
-        let mut entry = discover::entry(&self.connection.reader, &subject).await.map_err(said)?;
-        while self.scenario.traffic.url.is_none() && entry.as_ref().is_none_or(|e| e.connect_to.is_none()) {
+        let mut entry = match &self.entry {
+            Some(entry) => Some(entry.clone()),
+            None => discover::entry(&self.connection.reader, &subject).await.map_err(said)?,
+        };
+        while self.scenario.traffic.url.is_none() && self.entry.is_none() && entry.as_ref().is_none_or(|e| e.connect_to.is_none()) {
             if entry.is_none() && self.given.is_empty() {
                 return Err(format!(
                     "no Ingress leads to deployment {}/{}, and no URL is given (`--url`, or `traffic.url` in a scenario)",
@@ -116,7 +121,9 @@ impl Executor {
             admission::add_lanes(&mut plan.lanes)?;
         }
         // A stream may never end: whether one begins is for the run to see. Pods are asked as they come.
-        for lane in plan.lanes.iter().filter(|lane| !matches!(lane.mode, Mode::Stream { .. }) && !lane.asks_pods()) {
+        // An entry that is known has answered before: that it does not now is what is to be judged.
+        let asked = |lane: &&LanePlan| self.entry.is_none() && !matches!(lane.mode, Mode::Stream { .. }) && !lane.asks_pods();
+        for lane in plan.lanes.iter().filter(asked) {
             self.reach(lane, observing, doing).await?;
         }
         Ok(plan)

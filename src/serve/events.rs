@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -13,7 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::Shown;
+use super::access::Viewer;
+use super::{Shown, is_visible};
 
 struct Reading {
     before: VecDeque<Arc<str>>,
@@ -22,7 +24,10 @@ struct Reading {
     _place: OwnedSemaphorePermit,
 }
 
-pub(super) async fn follow(State(shown): State<Shown>, Path(id): Path<String>) -> Response {
+pub(super) async fn follow(State(shown): State<Shown>, Extension(viewer): Extension<Viewer>, Path(id): Path<String>) -> Response {
+    if !is_visible(&shown, &viewer, &id).await {
+        return (StatusCode::NOT_FOUND, "no such run goes on\n").into_response();
+    }
     let Ok(place) = Arc::clone(&shown.followers).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many follow events already\n").into_response();
     };

@@ -1,11 +1,12 @@
 //! What the service answers over HTTP: health, metrics, its API, and its page. It changes nothing, so there are only reads.
 //!
-//! On loopback it is open, to whoever names it by a loopback name. Anywhere else every route but the two of health needs a bearer token whose
-//! owner may `get` the path.
+//! On loopback it is open, to whoever names it by a loopback name. Anywhere else every route but the two of health needs a token of the cluster
+//! whose owner may `get` the path; and what is told of a namespace is for those who may `get` its `rolloutverifications`.
 
 mod access;
 mod events;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,17 +15,20 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::json;
+use axum::{Extension, Json, Router};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use self::access::Access;
+use self::access::Viewer;
+pub use self::access::{Access, Reviewer};
 use crate::clock::Clock;
 use crate::controller::Board;
 use crate::metrics::Metrics;
 
+/// Seconds after which the report of a run that goes on is asked for again.
+const AGAIN: &str = "2";
 /// Whoever follows events at once.
 const FOLLOWERS: usize = 64;
 /// What the page may load: its own style and script, and answers of this service.
@@ -51,14 +55,8 @@ pub fn routes(board: Board, metrics: Metrics, clock: Clock, access: Access) -> R
         .route("/page.js", get(|| async { page("text/javascript; charset=utf-8", include_str!("page.js")) }))
         .route("/page.css", get(|| async { page("text/css; charset=utf-8", include_str!("page.css")) }))
         .route("/metrics", get(metrics_text))
-        .route(
-            "/api/v1/policies",
-            get(|State(shown): State<Shown>| async move { Json(json!({"items": shown.board.policy_views()})) }),
-        )
-        .route(
-            "/api/v1/verifications",
-            get(|State(shown): State<Shown>| async move { Json(json!({"items": shown.board.verification_views()})) }),
-        )
+        .route("/api/v1/policies", get(policies))
+        .route("/api/v1/verifications", get(verifications))
         .route("/api/v1/runs/{id}/events", get(events::follow))
         .route("/api/v1/runs/{id}/report", get(report))
         .layer(middleware::from_fn_with_state(Arc::new(access), access::check));
@@ -88,13 +86,43 @@ async fn metrics_text(State(shown): State<Shown>) -> Response {
     }
 }
 
-async fn report(State(shown): State<Shown>, Path(id): Path<String>) -> Response {
-    let Some(html) = shown.board.report_of(&id) else {
-        return (StatusCode::NOT_FOUND, "there is no report of this run: it goes on, judged no rollout, or is long past\n")
-            .into_response();
-    };
+async fn policies(State(shown): State<Shown>, Extension(viewer): Extension<Viewer>) -> Json<Value> {
+    Json(json!({"items": visible(&viewer, shown.board.policy_views(), |view| &view.namespace).await}))
+}
+
+async fn verifications(State(shown): State<Shown>, Extension(viewer): Extension<Viewer>) -> Json<Value> {
+    Json(json!({"items": visible(&viewer, shown.board.verification_views(), |view| &view.namespace).await}))
+}
+
+/// Those of the namespaces that the viewer may see into.
+async fn visible<T>(viewer: &Viewer, all: Vec<T>, namespace: impl Fn(&T) -> &String) -> Vec<T> {
+    let mut seen: BTreeMap<String, bool> = all.iter().map(|one| (namespace(one).clone(), false)).collect();
+    for (namespace, may) in &mut seen {
+        *may = viewer.may_see(namespace).await;
+    }
+    all.into_iter().filter(|one| seen.get(namespace(one)) == Some(&true)).collect()
+}
+
+/// Whether a run is there for this viewer: one that he may not see is not told from one that does not exist.
+async fn is_visible(shown: &Shown, viewer: &Viewer, run: &str) -> bool {
+    match shown.board.namespace_of(run) {
+        Some(namespace) => viewer.may_see(&namespace).await,
+        None => false,
+    }
+}
+
+/// The report of a run: of one that goes on as it stands now, and a browser asks again by itself.
+async fn report(State(shown): State<Shown>, Extension(viewer): Extension<Viewer>, Path(id): Path<String>) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, REPORT_POLICY)];
-    (headers, html.to_string()).into_response()
+    if is_visible(&shown, &viewer, &id).await {
+        if let Some(html) = shown.board.report_of(&id) {
+            return (headers, html.to_string()).into_response();
+        }
+        if let Some(html) = shown.board.report_now(&id).await {
+            return (headers, [(header::REFRESH, AGAIN)], html.to_string()).into_response();
+        }
+    }
+    (StatusCode::NOT_FOUND, "there is no report of this run: it judged no rollout, or is long past\n").into_response()
 }
 
 fn page(kind: &'static str, text: &'static str) -> Response {

@@ -29,9 +29,10 @@ function dot(v) {
 }
 
 function doing(p) {
-  if (!p.run) return p.reason ? `${p.reason}: ${p.message}` : "a run begins";
-  const what = p.run.judging ? `rollout: ${p.run.phase}` : p.run.measures ? "probing; rollouts are on hold" : "probing";
-  return `${what} · ${p.run.good} good, ${p.run.bad} bad in the last seconds`;
+  if (p.run) return `rollout: ${p.run.judging ? p.run.phase : "looked at"} · ${p.run.good} good, ${p.run.bad} bad in the last seconds`;
+  if (p.reason) return `${p.reason}: ${p.message}`;
+  if (!p.probing || !p.probing.last) return "probing begins";
+  return `probing every ${p.probing.every} s · last answer: ${p.probing.last} · ${p.probing.good} good, ${p.probing.bad} bad so far`;
 }
 
 function budget(left) {
@@ -47,6 +48,11 @@ function budget(left) {
 function card(p, verifications) {
   const article = el("article");
   article.append(el("h2", `${p.namespace}/${p.deployment}`), el("p", doing(p), "phase"));
+  if (p.run && p.run.judging) {
+    const live = el("a", "watch it");
+    live.href = `api/v1/runs/${encodeURIComponent(p.run.runId)}/report`;
+    article.append(live);
+  }
   const dots = el("ol", undefined, "dots");
   for (const v of verifications.slice(-DOTS)) dots.append(dot(v));
   article.append(dots);
@@ -66,7 +72,7 @@ async function refresh() {
     const [policies, verifications] = await Promise.all([items("api/v1/policies"), items("api/v1/verifications")]);
     const of = (p) => verifications.filter((v) => v.namespace === p.namespace && v.deployment === p.deployment);
     document.getElementById("cards").replaceChildren(...policies.map((p) => card(p, of(p))));
-    state.textContent = policies.length ? `${policies.length} Deployment${policies.length > 1 ? "s" : ""}` : "no Deployment has the annotation verifier.dev/policy";
+    state.textContent = policies.length ? `${policies.length} Deployment${policies.length > 1 ? "s" : ""}` : "no Deployment is asked for by the annotation verifier.dev/policy or by a RolloutPolicy";
   } catch (error) {
     state.textContent = `no answer: ${error.message}`;
   }

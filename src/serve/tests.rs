@@ -7,6 +7,8 @@ use serde_json::Value;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
+use crate::domain::policy::Key;
+use crate::domain::policy::verification::VerificationStatus;
 
 /// An API that knows one token, whose owner may get metrics only.
 fn api() -> Client {
@@ -22,11 +24,22 @@ fn api() -> Client {
                 json!({"authenticated": true, "user": {"username": "prometheus", "groups": ["monitoring"]}})
             }
             "/apis/authentication.k8s.io/v1/tokenreviews" => json!({"authenticated": false}),
+            "/apis/authentication.k8s.io/v1/tokenreviews" if review["spec"]["token"] == "person" => {
+                json!({"authenticated": true, "user": {"username": "ada", "groups": ["todo"]}})
+            }
             "/apis/authorization.k8s.io/v1/subjectaccessreviews" => {
                 let spec = &review["spec"];
-                let asked = (&spec["user"], &spec["groups"][0], &spec["nonResourceAttributes"]["verb"]);
-                let known = asked == (&json!("prometheus"), &json!("monitoring"), &json!("get"));
-                json!({"allowed": known && spec["nonResourceAttributes"]["path"] == "/metrics"})
+                let (path, resource) = (&spec["nonResourceAttributes"], &spec["resourceAttributes"]);
+                let allowed = match (spec["user"].as_str(), spec["groups"][0].as_str()) {
+                    (Some("prometheus"), Some("monitoring")) => path == &json!({"path": "/metrics", "verb": "get"}),
+                    (Some("ada"), Some("todo")) if resource.is_null() => path["verb"] == "get",
+                    (Some("ada"), Some("todo")) => {
+                        let (group, kind) = ("verifier.dev", "rolloutverifications");
+                        resource == &json!({"namespace": "todo", "group": group, "resource": kind, "verb": "get"})
+                    }
+                    _ => false,
+                };
+                json!({"allowed": allowed})
             }
             other => panic!("{other} was asked"),
         };
@@ -45,8 +58,17 @@ struct Said {
     body: String,
 }
 
+/// Who shows a token that this API knows.
+fn by_token() -> Access {
+    Access::Token(Reviewer::new(api(), Clock::start()))
+}
+
 async fn ask(access: Access, path: &str, headers: &[(&str, &str)]) -> Said {
-    let routes = routes(Board::default(), Metrics::default(), Clock::start(), access);
+    ask_of(Board::default(), access, path, headers).await
+}
+
+async fn ask_of(board: Board, access: Access, path: &str, headers: &[(&str, &str)]) -> Said {
+    let routes = routes(board, Metrics::default(), Clock::start(), access);
     let mut request = Request::builder().method(Method::GET).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -71,19 +93,26 @@ const GUARDED: [&str; 8] = [
 #[tokio::test]
 async fn every_route_but_health_needs_a_token_that_may_get_it() {
     for path in GUARDED {
-        let of = |token: &'static str| async move { ask(Access::Token(api()), path, &[("authorization", token)]).await };
-        let nobody = ask(Access::Token(api()), path, &[]).await;
+        let of = |token: &'static str| async move { ask(by_token(), path, &[("authorization", token)]).await };
+        let nobody = ask(by_token(), path, &[]).await;
         assert_eq!(nobody.status, StatusCode::UNAUTHORIZED, "{path}");
-        assert_eq!(nobody.headers[header::WWW_AUTHENTICATE], "Bearer");
+        assert!(nobody.headers[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer, Basic realm="));
         assert_eq!(of("Bearer stranger").await.status, StatusCode::UNAUTHORIZED, "{path}");
-        assert_eq!(of("Basic scraper").await.status, StatusCode::UNAUTHORIZED, "{path}");
+        // Not base64; `scraper` without a colon; and `name:stranger`.
+        for basic in ["Basic scraper", "Basic c2NyYXBlcg==", "Basic bmFtZTpzdHJhbmdlcg=="] {
+            assert_eq!(of(basic).await.status, StatusCode::UNAUTHORIZED, "{path} {basic}");
+        }
+        // `name:person`, as a browser sends it.
+        let person = of("Basic bmFtZTpwZXJzb24=").await.status;
+        let is_run = path.starts_with("/api/v1/runs/");
+        assert_eq!(person, if is_run { StatusCode::NOT_FOUND } else { StatusCode::OK }, "{path}");
         assert_eq!(of("Bearer ").await.status, StatusCode::UNAUTHORIZED, "{path}");
         let scraper = of("Bearer scraper").await;
         assert_eq!(scraper.status, if path == "/metrics" { StatusCode::OK } else { StatusCode::FORBIDDEN }, "{path}");
         assert_eq!(of("Bearer down").await.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
     }
-    assert_eq!(ask(Access::Token(api()), "/livez", &[]).await.status, StatusCode::OK);
-    assert_eq!(ask(Access::Token(api()), "/readyz", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE, "nothing was listed yet");
+    assert_eq!(ask(by_token(), "/livez", &[]).await.status, StatusCode::OK);
+    assert_eq!(ask(by_token(), "/readyz", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE, "nothing was listed yet");
 }
 
 #[tokio::test]
@@ -125,4 +154,25 @@ async fn what_is_not_there_is_not_found() {
     for path in ["/api/v1/runs/r-1/events", "/api/v1/runs/r-1/report"] {
         assert_eq!(ask(Access::Loopback, path, &[("host", "localhost")]).await.status, StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_viewer_is_told_of_the_namespaces_that_he_may_see_into() {
+    let board = Board::default();
+    for (namespace, run) in [("todo", "r-1"), ("secret", "r-2")] {
+        let status = VerificationStatus { run_id: run.into(), ..VerificationStatus::default() };
+        board.verification(&Key::new(namespace, "backend"), "v", &status, "then", None);
+        board.report(run, format!("<p>{namespace}</p>"));
+    }
+    let person = [("authorization", "Bearer person")];
+    let said = ask_of(board.clone(), by_token(), "/api/v1/verifications", &person).await;
+    assert!(said.body.contains("\"todo\"") && !said.body.contains("secret"), "{}", said.body);
+    let report = |run: &str| {
+        let path = format!("/api/v1/runs/{run}/report");
+        let board = board.clone();
+        async move { ask_of(board, by_token(), &path, &person).await }
+    };
+    assert_eq!((report("r-1").await.status, report("r-2").await.status), (StatusCode::OK, StatusCode::NOT_FOUND));
+    let all = ask_of(board, Access::Loopback, "/api/v1/verifications", &[("host", "localhost")]).await;
+    assert!(all.body.contains("secret"), "{}", all.body);
 }

@@ -82,7 +82,7 @@ impl Service {
     }
 
     fn until_probing(&self) {
-        self.until("probing", |s| s.policy().filter(|p| p["run"]["phase"] == "probing" && p["run"]["good"].as_u64() > Some(20)));
+        self.until("probing", |s| s.policy().filter(|p| p["run"].is_null() && p["probing"]["last"] == "ok"));
     }
 
     /// The verification number `n` in its end.
@@ -129,7 +129,7 @@ fn verified(cluster: &Cluster, service: &Service, verification: &Value, status: 
 }
 
 fn policy(guard: &str) -> Value {
-    json!({"path": "/api/todos", "guard": guard, "soak": "3s", "lanes": {"fresh": {"rate": 60}, "kept": {"rate": 60}}})
+    json!({"path": "/api/todos", "guard": guard, "soak": "3s", "probing": {"every": "1s"}, "lanes": {"fresh": {"rate": 60}, "kept": {"rate": 60}}})
 }
 
 #[test]
@@ -160,8 +160,8 @@ fn a_good_rollout_is_verified_and_a_bad_one_held_without_any_command() {
         assert!(reasons.contains(&reason), "{reason} is not among {reasons:?}");
     }
 
-    // The next run only probes: a held rollout is not judged again.
-    service.until("probing of the held Deployment", |s| s.policy().filter(|p| p["run"]["measures"] == true));
+    // A held rollout is not judged again; its service is probed on.
+    service.until_probing();
     assert_eq!(service.items("/api/v1/verifications").len(), 2);
     let of = |object: &Value, field: &str| object["status"][field].as_u64().unwrap();
     let (ok, all) = (
@@ -187,7 +187,7 @@ fn a_good_rollout_is_verified_and_a_bad_one_held_without_any_command() {
 
 #[test]
 fn every_route_answers_and_nothing_is_asked_of_another_place() {
-    let (_cluster, service) = annotated(&policy("none"));
+    let (cluster, service) = annotated(&policy("none"));
     for path in ["/", "/page.js", "/page.css"] {
         let said = service.ask(path, &service.address);
         assert_eq!(said.status, 200);
@@ -198,12 +198,16 @@ fn every_route_answers_and_nothing_is_asked_of_another_place() {
     assert_eq!(service.ask("/metrics", "another.example").status, 403, "a page from elsewhere is not answered");
     let metrics = service.get("/metrics");
     for name in
-        ["verifier_build_info{", "verifier_requests_total{", "verifier_error_budget_left_ratio{", "verifier_api_calls_total{"]
+        ["verifier_build_info{", "verifier_probes_total{", "verifier_error_budget_left_ratio{", "verifier_api_calls_total{"]
     {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
     }
-    let run = service.policy().unwrap()["run"]["runId"].as_str().unwrap().to_owned();
-    assert_eq!(service.ask(&format!("/api/v1/runs/{run}/report"), &service.address).status, 404, "it has judged nothing");
+    cluster.roll("todo/backend:v2", &[]);
+    let judging = service.until("rollout that is judged", |s| s.policy().filter(|p| p["run"]["judging"] == true));
+    let run = judging["run"]["runId"].as_str().unwrap().to_owned();
+    let report = service.ask(&format!("/api/v1/runs/{run}/report"), &service.address);
+    assert_eq!(report.status, 200, "the report of a run that goes on");
+    assert!(report.head.contains("refresh: 2") && report.body.contains("<svg"), "{}", report.head);
     assert_eq!(service.ask("/api/v1/runs/r-0/events", &service.address).status, 404);
 
     let mut stream = service.connect(&format!("/api/v1/runs/{run}/events"), &service.address);
@@ -215,6 +219,9 @@ fn every_route_answers_and_nothing_is_asked_of_another_place() {
         said.push_str(&String::from_utf8_lossy(&piece[..n]));
     }
     assert!(said.to_lowercase().contains("content-type: text/event-stream"), "{said}");
+    service.ended(0);
+    let report = service.ask(&format!("/api/v1/runs/{run}/report"), &service.address);
+    assert!(report.status == 200 && !report.head.contains("refresh:"), "the report of one that is over: {}", report.head);
 }
 
 #[test]
@@ -266,4 +273,45 @@ fn the_service_says_what_it_needs() {
     says(&verifier(&["serve", "--sandbox", "--context", "x"]), 2, &["cannot be used with"]);
     says(&verifier(&["serve", "--listen", "nowhere"]), 2, &["--listen"]);
     says(&verifier(&["serve", "--sandbox", "--keep", "0"]), 2, &["a number from 1 to 100"]);
+}
+
+#[test]
+fn a_spent_budget_freezes_rollouts_until_somebody_takes_it_upon_himself() {
+    let frozen = json!({"path": "/api/todos", "soak": "2s", "probing": {"every": "1s"}, "freezeWhen": "budget < 50%",
+        "lanes": {"fresh": {"rate": 30}}});
+    let (cluster, service) = annotated(&frozen);
+    let asked = |path: &str| {
+        let mut policy = frozen.clone();
+        policy["path"] = path.into();
+        cluster.patch(&json!({"metadata": {"annotations": {"verifier.dev/policy": policy.to_string()}}}));
+    };
+    asked("/nowhere");
+    service.until("spent budget", |s| s.policy().filter(|p| p["errorBudgetLeft"].as_f64().is_some_and(|left| left < 0.5)));
+    asked("/api/todos");
+    cluster.roll("todo/backend:v2", &[]);
+    let stopped = service.ended(0);
+    assert_eq!((&stopped["verdict"], &stopped["action"]), (&json!("breach"), &json!("pause")), "{stopped:#}");
+    assert!(stopped["message"].as_str().unwrap().contains("rollouts are frozen"), "{stopped:#}");
+    assert_eq!(cluster.deployment().spec.unwrap().paused, Some(true));
+    let annotations = json!({"verifier.dev/ignore-budget": "true"});
+    cluster.patch(&json!({"metadata": {"annotations": annotations}, "spec": {"paused": false}}));
+    cluster.roll("todo/backend:v3", &[]);
+    assert_eq!(service.ended(1)["verdict"], "pass", "{:#}", service.ended(1));
+}
+
+#[test]
+fn a_service_that_begins_in_the_midst_of_a_rollout_goes_on_where_the_last_one_ended() {
+    let (cluster, service) = annotated(&policy("none"));
+    cluster.roll("todo/backend:v2", &[("STARTUP_DELAY", "4s")]);
+    let begun = service.until("verification", |s| s.items("/api/v1/verifications").pop().filter(|v| v["requests"].as_u64() > Some(100)));
+    service.until("its object", |_| object(&cluster, &begun)["status"]["requests"].as_u64().filter(|n| *n > 0));
+    kill_process(service.program.pid(), Signal::KILL).unwrap();
+    let service = Service::start(&["--kubeconfig", &cluster.kubeconfig().display().to_string()]);
+    let ended = service.ended(0);
+    assert_eq!((&ended["verdict"], &ended["name"]), (&json!("pass"), &begun["name"]), "{ended:#}");
+    assert_eq!(ended["gap"]["times"], 1, "{ended:#}");
+    assert!(ended["message"].as_str().unwrap().contains("nobody measured from"), "{ended:#}");
+    let all = ended["requests"].as_u64().unwrap();
+    assert!(all > ended["gap"]["requests"].as_u64().unwrap() + 100, "{ended:#}");
+    assert_eq!(service.items("/api/v1/verifications").len(), 1, "it is one verification");
 }

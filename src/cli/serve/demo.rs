@@ -32,7 +32,7 @@ pub(super) async fn deploy(connection: &Connection) -> Result<(), String> {
     let mut objects = manifests::read(&["k8s/verifier/base/crds.yaml".into(), "k8s/todo/backend".into()], Path::new("."))
         .map_err(|e| chain(&e))?;
     let policy = json!({
-        "path": "/api/todos", "guard": "hold", "soak": "5s", "lanes": {"fresh": {"rate": 25.0}, "kept": {"rate": 25.0}},
+        "path": "/api/todos", "guard": "hold", "soak": "5s", "probing": {"every": "1s"}, "lanes": {"fresh": {"rate": 25.0}, "kept": {"rate": 25.0}},
         "then": ["availability >= 99%", "p99 < 500ms"],
     });
     let overlay = json!({
@@ -51,7 +51,7 @@ pub(super) async fn play(connection: &Connection, board: &Board, stop: &Cancella
 }
 
 async fn roll(connection: &Connection, board: &Board) -> Result<(), String> {
-    wait(|| board.policy_views().iter().any(|p| p.run.is_some())).await;
+    wait(|| board.policy_views().iter().any(|p| p.ready)).await;
     for (number, version) in (2_u64..).zip(VERSIONS.iter().cycle()) {
         tokio::time::sleep(PAUSE).await;
         let before = ended(board);

@@ -102,12 +102,7 @@ impl Course {
 
     /// When the run must be over.
     fn deadline(&self) -> At {
-        let renew = self.head.scenario.observe.and_then(|o| o.renew);
-        match (renew, self.changed) {
-            (Some(_), Some(changed)) => changed + self.head.scenario.deadline,
-            (Some(renew), None) => At::ZERO + renew,
-            (None, _) => At::ZERO + self.head.scenario.deadline,
-        }
+        At::ZERO + self.head.scenario.deadline
     }
 
     pub(super) fn is_overdue(&mut self) -> bool {
@@ -115,9 +110,7 @@ impl Course {
         let overdue = self.now >= deadline;
         if overdue {
             let waiting = self.waiting_for().map(|what| format!(": {what}")).unwrap_or_default();
-            let scenario = &self.head.scenario;
-            let waited = scenario.observe.and_then(|o| o.renew).filter(|_| self.changed.is_none());
-            let after = humantime::format_duration(waited.unwrap_or(scenario.deadline));
+            let after = humantime::format_duration(self.head.scenario.deadline);
             let message = format!("the run was not over after {after}{waiting}");
             self.decide(VerdictKind::Inconclusive, vec![Reason::new("deadline", message)]);
         } else {

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use super::{Command, Course, Stage, keep};
+use crate::domain::display::percent;
 use crate::domain::rollout::Progress;
+use crate::domain::scenario::Ruling;
 use crate::domain::traffic::Name;
 use crate::domain::verdict::{Reason, VerdictKind};
 
@@ -123,6 +125,18 @@ impl Course {
     pub(super) fn judge_from_here(&mut self, commands: &mut Vec<Command>) {
         self.rollout.begin_late(self.watching.resting.as_ref());
         self.begin_measuring(commands);
+        match self.head.scenario.observe.and_then(|o| o.ruling) {
+            Some(Ruling::BudgetSpent { left, least }) => {
+                let left = left as f64 / 1e4;
+                let message = format!("rollouts are frozen: {left:.1}% of the error budget is left, and {} must be", percent(least));
+                self.decide(VerdictKind::Breach, vec![Reason::new("budget", message)]);
+            }
+            Some(Ruling::Unhealthy { bad, valid }) => {
+                let message = format!("the service was unhealthy before the rollout: {bad} of {valid} requests failed");
+                self.decide(VerdictKind::Inconclusive, vec![Reason::new("baseline", message)]);
+            }
+            None => {}
+        }
     }
 
     /// What an observer still waits for.

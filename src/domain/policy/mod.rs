@@ -13,6 +13,27 @@ use super::traffic::Name;
 /// The annotation that asks for a Deployment to be verified; its value is a [`spec::PolicySpec`] as YAML or JSON.
 pub const ANNOTATION: &str = "verifier.dev/policy";
 
+/// The annotation by which somebody rolls out although the error budget is spent: `"true"`.
+pub const IGNORE_BUDGET: &str = "verifier.dev/ignore-budget";
+
+/// Where a policy was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the annotation of the Deployment.
+    Annotation,
+    /// In the `RolloutPolicy` of this name.
+    Policy(Name),
+}
+
+/// Where requests enter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Through the Ingress of this name, or the first that leads to the Deployment.
+    Ingress(Option<Name>),
+    /// At the cluster address of the Service of this name, or of the first that selects the Deployment's pods.
+    Service(Option<Name>),
+}
+
 /// A Deployment by its names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {

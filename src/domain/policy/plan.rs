@@ -1,11 +1,14 @@
-//! Which runs there shall be: one for each Deployment that a policy asks for, as long as the traffic of all stays below the ceiling.
+//! Which runs there shall be: one for each rollout that a policy asks to be judged, as long as the traffic of all stays below the ceiling.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Key;
 use super::spec::PolicySpec;
+use super::{Key, Source};
+use crate::domain::objective::Ppm;
+use crate::domain::scenario::Ruling;
 use crate::domain::time::At;
+use crate::domain::traffic::Name;
 use crate::domain::verdict::VerdictKind;
 
 /// After a run that found no way to its target, the next one waits this long, then twice as long each time.
@@ -15,15 +18,6 @@ const MAX_RETRY: Duration = Duration::from_mins(1);
 /// The time over which the guards' actions are counted.
 pub const ACTIONS_WITHIN: Duration = Duration::from_hours(1);
 
-/// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Probes, and judges the next rollout, or the one that is under way.
-    Follow,
-    /// Only probes: the Deployment is paused, or its rollout was judged already and goes no further.
-    Measure,
-}
-
 /// A Deployment that a policy asks for, as the API has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watched {
@@ -31,29 +25,33 @@ pub struct Watched {
     pub uid: String,
     /// What is asked, or what is wrong with it.
     pub policy: Result<PolicySpec, String>,
+    /// Where that was written.
+    pub source: Source,
     /// `spec.paused`
     pub paused: bool,
     /// `spec.replicas`
     pub replicas: i32,
-    /// Tells templates apart.
-    pub template: u64,
+    /// Tells templates apart, from one version of this program to the next.
+    pub template: Name,
     /// `metadata.generation`
     pub generation: i64,
     /// The latest template is rolled out.
     pub complete: bool,
+    /// Of the pod template: what Services select by.
+    pub labels: BTreeMap<String, String>,
+    /// Whoever changed it takes the error budget on himself: annotation `verifier.dev/ignore-budget`.
+    pub unfrozen: bool,
 }
 
-/// A run that goes on.
+/// A run that judges a rollout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Running {
-    /// What it does.
-    pub mode: Mode,
-    /// What it was started with.
-    pub policy: PolicySpec,
-    /// The Deployment's uid when it was.
+    /// Requests a second that it sends.
+    pub rate: f64,
+    /// The Deployment's uid when it was started.
     pub uid: String,
-    /// It judges a rollout: a policy that changes now is for the next one.
-    pub judging: bool,
+    /// The template that it was started for.
+    pub template: Name,
     /// It was told to end.
     pub stopping: bool,
 }
@@ -63,15 +61,38 @@ pub struct Running {
 pub struct Book {
     /// Its run.
     pub running: Option<Running>,
-    /// The template whose rollout was judged last.
-    pub judged: Option<u64>,
+    /// The template that nothing more is to be found out about: judged, or complete before anybody looked.
+    pub judged: Option<Name>,
+    /// Since when a rollout waits for its run.
+    waiting: Option<At>,
+    /// It was seen before.
+    known: bool,
     /// When its last run ended.
-    pub ended: Option<At>,
+    ended: Option<At>,
     /// Runs in a row that found no way to the target, and what the last one said.
-    pub lost: Option<(u32, String)>,
+    lost: Option<(u32, String)>,
 }
 
 impl Book {
+    /// The Deployment was seen. One that was complete when it came into sight has nothing to be judged.
+    pub fn see(&mut self, watched: &Watched, now: At) {
+        if !self.known && self.judged.is_none() && watched.complete {
+            self.judged = Some(watched.template.clone());
+        }
+        self.known = true;
+        self.waiting = if self.is_due(watched) { self.waiting.or(Some(now)) } else { None };
+    }
+
+    /// A former process was at this template's rollout and came to no verdict: it is taken up again, complete or not.
+    pub fn resume(&mut self) {
+        self.judged = None;
+    }
+
+    /// Its rollout is to be judged.
+    fn is_due(&self, watched: &Watched) -> bool {
+        !watched.paused && watched.replicas > 0 && self.judged.as_ref() != Some(&watched.template)
+    }
+
     /// A run has ended. `unready` says why it found no way to its target.
     pub fn end(&mut self, unready: Option<String>, now: At) {
         self.running = None;
@@ -80,9 +101,9 @@ impl Book {
     }
 
     /// The verdict about a rollout has fallen. Of one that was superseded nothing is known.
-    pub fn judge(&mut self, verdict: VerdictKind, template: u64) {
+    pub fn judge(&mut self, verdict: VerdictKind, template: &Name) {
         self.judged = match verdict {
-            VerdictKind::Pass | VerdictKind::Breach | VerdictKind::Inconclusive => Some(template),
+            VerdictKind::Pass | VerdictKind::Breach | VerdictKind::Inconclusive => Some(template.clone()),
             VerdictKind::Superseded | VerdictKind::Aborted => None,
         };
     }
@@ -105,7 +126,7 @@ pub enum Idle {
     NoReplicas,
     /// No way leads to it.
     Unreachable(String),
-    /// What all Deployments ask for together is above the ceiling.
+    /// Its rollout waits for others to end: what all of them ask for together is above the ceiling.
     Ceiling,
 }
 
@@ -126,7 +147,7 @@ impl Idle {
             Self::Invalid(why) => format!("the policy cannot be used: {why}"),
             Self::NoReplicas => "the Deployment wants no pods: there is nothing to probe".into(),
             Self::Unreachable(why) => why.clone(),
-            Self::Ceiling => "the traffic of all policies together is above the ceiling: this one waits".into(),
+            Self::Ceiling => "the traffic of all rollouts together is at the ceiling: this one waits for another to end".into(),
         }
     }
 }
@@ -134,8 +155,8 @@ impl Idle {
 /// Something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Do {
-    /// Start a run.
-    Start(Mode),
+    /// Judge the rollout.
+    Start,
     /// End its run.
     Stop,
 }
@@ -145,7 +166,7 @@ pub enum Do {
 pub struct Plan {
     /// By Deployment, in the order in which it is to be done.
     pub todo: Vec<(Key, Do)>,
-    /// Those that nothing is sent to, and why.
+    /// Those that nothing is sent to, or whose rollout waits, and why.
     pub idle: BTreeMap<Key, Idle>,
     /// When to look again, if nothing happens earlier.
     pub wake: Option<At>,
@@ -154,62 +175,64 @@ pub struct Plan {
 /// Decides. `ceiling` is in requests a second, of all runs together.
 pub fn plan(watched: &BTreeMap<Key, Watched>, books: &BTreeMap<Key, Book>, ceiling: f64, now: At) -> Plan {
     let mut plan = Plan::default();
-    let keys: BTreeSet<&Key> = watched.keys().chain(books.keys()).collect();
-    let mut rate: f64 = books.values().filter_map(|b| b.running.as_ref()).map(|r| r.policy.rate()).sum();
-    let mut waiting: Vec<(Option<At>, &Key, Mode, f64)> = Vec::new();
-    for key in keys {
-        let book = books.get(key).cloned().unwrap_or_default();
-        let wanted = watched.get(key).map(|w| wanted(w, &book));
+    let mut rate: f64 = books.values().filter_map(|b| b.running.as_ref()).map(|r| r.rate).sum();
+    let mut waiting: Vec<(Option<At>, &Key, f64)> = Vec::new();
+    for (key, book) in books {
+        let seen = watched.get(key);
         if let Some(running) = &book.running {
-            if !running.stopping && is_outdated(running, watched.get(key), wanted.as_ref()) {
+            if !running.stopping && seen.is_none_or(|w| w.uid != running.uid) {
                 plan.todo.push((key.clone(), Do::Stop));
             }
             continue;
         }
-        match wanted {
-            None => {}
-            Some(Err(idle)) => {
+        let Some(seen) = seen else { continue };
+        let policy = match probed(seen) {
+            Ok(policy) => policy,
+            Err(idle) => {
                 plan.idle.insert(key.clone(), idle);
+                continue;
             }
-            Some(Ok((mode, policy))) if book.ready() <= now => waiting.push((book.ended, key, mode, policy.rate())),
-            Some(Ok(_)) => {
-                plan.wake = Some(plan.wake.map_or(book.ready(), |wake| wake.min(book.ready())));
-                let why = book.lost.map(|(_, why)| why).unwrap_or_default();
-                plan.idle.insert(key.clone(), Idle::Unreachable(why));
-            }
+        };
+        if !book.is_due(seen) {
+            continue;
+        }
+        if book.ready() <= now {
+            waiting.push((book.waiting, key, policy.rate()));
+        } else {
+            plan.wake = Some(plan.wake.map_or(book.ready(), |wake| wake.min(book.ready())));
+            let why = book.lost.as_ref().map(|(_, why)| why.clone()).unwrap_or_default();
+            plan.idle.insert(key.clone(), Idle::Unreachable(why));
         }
     }
-    // Who has waited longest comes first, and who was never served before all others.
-    waiting.sort_by_key(|(ended, key, ..)| (*ended, *key));
-    for (_, key, mode, asked) in waiting {
+    // Who has waited longest comes first.
+    waiting.sort_by_key(|(since, key, _)| (since.is_none(), *since, *key));
+    for (_, key, asked) in waiting {
         if rate + asked > ceiling {
             plan.idle.insert(key.clone(), Idle::Ceiling);
         } else {
             rate += asked;
-            plan.todo.push((key.clone(), Do::Start(mode)));
+            plan.todo.push((key.clone(), Do::Start));
         }
     }
     plan
 }
 
-/// What is to be done about a Deployment as it is.
-fn wanted<'a>(watched: &'a Watched, book: &Book) -> Result<(Mode, &'a PolicySpec), Idle> {
+/// What a Deployment is probed by between its rollouts, or why it is not.
+pub fn probed(watched: &Watched) -> Result<&PolicySpec, Idle> {
     let policy = watched.policy.as_ref().map_err(|why| Idle::Invalid(why.clone()))?;
-    if watched.replicas == 0 {
-        return Err(Idle::NoReplicas);
-    }
-    let judged = !watched.complete && book.judged == Some(watched.template);
-    Ok((if watched.paused || judged { Mode::Measure } else { Mode::Follow }, policy))
+    if watched.replicas == 0 { Err(Idle::NoReplicas) } else { Ok(policy) }
 }
 
-/// A run that judges goes on to its verdict; any other one ends when something else is wanted.
-fn is_outdated(running: &Running, watched: Option<&Watched>, wanted: Option<&Result<(Mode, &PolicySpec), Idle>>) -> bool {
-    match (watched, wanted) {
-        (Some(watched), Some(Ok((mode, policy)))) => {
-            watched.uid != running.uid || (!running.judging && (*mode != running.mode || **policy != running.policy))
-        }
-        _ => !running.judging || watched.is_none(),
-    }
+/// Whether rollouts are frozen with this share of the error budget left.
+pub fn frozen(left: f64, least: Ppm) -> Option<Ruling> {
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates, and nobody tells -10^12 % from less")]
+    let millionths = (left * 1e6).floor() as i64;
+    (left < least.fraction()).then_some(Ruling::BudgetSpent { left: millionths, least })
+}
+
+/// Whether too much failed before a rollout for anything to be blamed on it: the same share as in a run's own baseline.
+pub fn unhealthy(bad: u64, valid: u64) -> Option<Ruling> {
+    (bad * 100 > valid).then_some(Ruling::Unhealthy { bad, valid })
 }
 
 /// Whether the guards may act once more: not more than `cap` times within an hour, all Deployments together. Forgets older actions.

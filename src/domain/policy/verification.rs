@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::course::{Course, Stage};
 use crate::domain::display::{clean, percent, span};
-use crate::domain::objective::Ppm;
+use crate::domain::objective::{Goal, Ppm};
 use crate::domain::outcome::Blame;
 use crate::domain::verdict::VerdictKind;
 
@@ -44,11 +44,38 @@ pub struct VerificationStatus {
     /// What the guard did, once the API accepted it: `hold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// Which pod template it is about: a hash of ours, the same for all versions of the verifier.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub template: String,
+    /// When this was written, RFC 3339.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub updated: String,
+    /// A verifier ended in the midst of it, and another one went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
     /// The Deployment's generation that this is about.
     pub observed_generation: i64,
     /// `Verified`, `Ready`, `Reconciling`, `Stalled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A time in which nobody measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// The last word of the verifier that ended, RFC 3339.
+    pub since: String,
+    /// The first word of the one that went on.
+    pub until: String,
+    /// Verifiers that ended in the midst of it; with more than one the gap is the latest.
+    pub times: u32,
+    /// Requests that were counted before it.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+    /// Those that say nothing.
+    pub excluded: u64,
 }
 
 /// A condition, as Kubernetes has them.
@@ -71,13 +98,27 @@ pub struct Condition {
 }
 
 impl VerificationStatus {
+    /// Of a rollout with this template nothing is known yet.
+    pub fn begin(template: &str) -> Self {
+        Self { template: template.into(), ..Self::default() }
+    }
+
+    /// What another verifier left open is taken up.
+    pub fn resume(mut self, now: &str) -> Self {
+        let times = self.gap.as_ref().map_or(0, |gap| gap.times).saturating_add(1);
+        let (requests, errors, excluded) = (self.requests, self.errors, self.excluded);
+        self.gap = Some(Gap { since: self.updated.clone(), until: now.into(), times, requests, errors, excluded });
+        self
+    }
+
     /// How a run that has begun to measure stands. `before` is what was told last, `now` by the wall, RFC 3339.
     pub fn of(course: &Course, before: &Self, now: &str) -> Self {
         let sums = course.tally.measured();
-        let (good, bad) = (sums.counts.good(), sums.counts.bad());
         let (stage, _) = course.stage();
-        let verdict = course.verdict();
-        let message = verdict.and_then(|v| v.reasons.first()).map(|r| clean(&r.message)).unwrap_or_default();
+        let earlier = before.gap.clone().unwrap_or_default();
+        let bad = sums.counts.bad() + earlier.errors;
+        let good = sums.counts.good() + (earlier.requests - earlier.errors.min(earlier.requests));
+        let (verdict, message) = judged(course, before.gap.as_ref(), Ppm::of(good, good + bad));
         let generation = course.rollout.target().map_or(before.observed_generation, |d| d.generation);
         let revision = course.rollout.new_revision().map_or_else(|| before.revision.clone(), |r| clean(r));
         let share = Ppm::of(good, good + bad);
@@ -85,14 +126,17 @@ impl VerificationStatus {
             run_id: course.head().run_id.clone(),
             revision,
             phase: if stage == Stage::Done { "done" } else { course.rollout.phase().label() }.into(),
-            verdict: verdict.map(|v| v.verdict),
+            verdict,
             message: message.chars().take(MAX_MESSAGE).collect(),
             requests: good + bad,
             errors: bad,
-            excluded: sums.counts.of(Blame::Verifier),
+            excluded: sums.counts.of(Blame::Verifier) + earlier.excluded,
             availability: share.map(percent),
             p99: sums.latency.quantile(Ppm(990_000)).map(span),
             action: action(course),
+            template: before.template.clone(),
+            updated: now.into(),
+            gap: before.gap.clone(),
             observed_generation: generation,
             conditions: Vec::new(),
         };
@@ -100,9 +144,20 @@ impl VerificationStatus {
         status
     }
 
+    /// The run is over: these are its last figures.
+    pub fn end(&mut self, answers: &Answers, now: &str) {
+        let before = self.gap.clone().unwrap_or_default();
+        self.phase = "done".into();
+        self.updated = now.into();
+        (self.requests, self.errors) = (answers.valid + before.requests, answers.bad + before.errors);
+        self.excluded = answers.excluded + before.excluded;
+        self.availability = Ppm::of(self.requests - self.errors.min(self.requests), self.requests).map(percent);
+    }
+
     /// The process that judged it is gone, and nothing more will be known of it.
     pub fn interrupt(&mut self, now: &str) {
         let before = self.clone();
+        self.updated = now.into();
         self.verdict = Some(VerdictKind::Inconclusive);
         self.phase = "done".into();
         self.message = "interrupted: the verifier ended before the rollout was judged".into();
@@ -146,6 +201,25 @@ impl VerificationStatus {
     }
 }
 
+/// The verdict and why. What was seen before a gap counts: a rollout that missed an objective then did not meet it.
+fn judged(course: &Course, gap: Option<&Gap>, share: Option<Ppm>) -> (Option<VerdictKind>, String) {
+    let Some(verdict) = course.verdict() else { return (None, String::new()) };
+    let message = verdict.reasons.first().map(|r| clean(&r.message)).unwrap_or_default();
+    let Some(gap) = gap else { return (Some(verdict.verdict), message) };
+    let unseen = format!("nobody measured from {} to {}, when the verifier was replaced", gap.since, gap.until);
+    let missed = course.head().scenario.then.iter().find_map(|objective| match objective.goal {
+        Goal::Availability(least) if objective.lane.is_none() && share.is_some_and(|share| share < least) => Some(objective),
+        _ => None,
+    });
+    match missed.filter(|_| verdict.verdict == VerdictKind::Pass) {
+        Some(objective) => {
+            let why = format!("{objective} was not met when what failed before is counted; {unseen}");
+            (Some(VerdictKind::Inconclusive), why)
+        }
+        None => (Some(verdict.verdict), format!("{message}; {unseen}")),
+    }
+}
+
 /// What the guard did, if the API accepted it.
 fn action(course: &Course) -> Option<String> {
     let deed = course.deed().filter(|d| d.accepted().is_some())?;
@@ -173,6 +247,22 @@ mod tests {
             assert_eq!((status.condition("Verified"), status.condition("Ready")), (Some(verified), Some(ready)));
             assert_eq!(status.condition("Stalled"), Some(if ready == "True" { "False" } else { "True" }));
         }
+    }
+
+    #[test]
+    fn what_was_counted_before_a_gap_counts_and_the_gap_is_told() {
+        let course = fold(&healthy());
+        let alone = VerificationStatus::of(&course, &VerificationStatus::begin("t"), NOW);
+        let left = |errors| VerificationStatus { requests: 1_000, errors, updated: "then".into(), ..VerificationStatus::begin("t") };
+        let resumed = VerificationStatus::of(&course, &left(1).resume(NOW), "later");
+        assert_eq!((resumed.requests, resumed.errors), (alone.requests + 1_000, alone.errors + 1));
+        assert_eq!((resumed.verdict, resumed.template.as_str()), (Some(VerdictKind::Pass), "t"));
+        assert!(resumed.message.contains(&format!("nobody measured from then to {NOW}")), "{}", resumed.message);
+        let again = VerificationStatus::of(&course, &resumed, "later");
+        assert_eq!((again.requests, again.errors), (resumed.requests, resumed.errors), "what was before is counted once");
+        let worse = VerificationStatus::of(&course, &left(1_000).resume(NOW), "later");
+        assert_eq!(worse.verdict, Some(VerdictKind::Inconclusive), "{}", worse.message);
+        assert_eq!(left(1).resume("a").resume("b").gap.unwrap().times, 2);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use overlay::merge_by_name;
 pub use parse::{ScenarioError, parse, rejudge};
 pub use request::{Assertions, Header, Kept, StatusRange, Tls};
 
-use super::objective::Objective;
+use super::objective::{Objective, Ppm};
 use super::rollout::guard::Guard;
 use super::time::micros;
 use super::traffic::{Expect, Micros, Name};
@@ -98,10 +98,29 @@ pub struct Observe {
     /// Nothing is judged, and it goes on until a signal or the deadline.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub endless: bool,
-    /// One of a series: the deadline counts from the beginning of the rollout, and the waiting for it ends after this, so that the next run
-    /// begins with empty tables.
-    #[serde(default, with = "human::optional", skip_serializing_if = "Option::is_none")]
-    pub renew: Option<Duration>,
+    /// What was known before it began, and decides it: a rollout that must not go on, or that cannot be judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruling: Option<Ruling>,
+}
+
+/// What decides a rollout before any request of its own was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ruling {
+    /// Rollouts are frozen: less of the error budget is left than they need. A breach.
+    BudgetSpent {
+        /// What is left of it, in millionths; negative when more failed than may.
+        left: i64,
+        /// What must be left.
+        least: Ppm,
+    },
+    /// The service was failing before the rollout began: what it does is not the rollout's fault. Inconclusive.
+    Unhealthy {
+        /// Failed requests before it.
+        bad: u64,
+        /// Requests before it.
+        valid: u64,
+    },
 }
 
 /// The Deployment under watch.

@@ -8,16 +8,30 @@ fn watched() -> Watched {
     Watched {
         uid: "u1".into(),
         policy: Ok(PolicySpec::default()),
+        source: Source::Annotation,
         paused: false,
         replicas: 4,
-        template: 1,
+        template: "a".into(),
         generation: 1,
         complete: true,
+        labels: BTreeMap::new(),
+        unfrozen: false,
     }
 }
 
-fn running(mode: Mode) -> Running {
-    Running { mode, policy: PolicySpec::default(), uid: "u1".into(), judging: false, stopping: false }
+fn rolling() -> Watched {
+    Watched { complete: false, template: "b".into(), ..watched() }
+}
+
+/// What is remembered after this was seen.
+fn book(seen: &[Watched]) -> Book {
+    let mut book = Book::default();
+    seen.iter().for_each(|w| book.see(w, At::ZERO));
+    book
+}
+
+fn running() -> Option<Running> {
+    Some(Running { rate: 20.0, uid: "u1".into(), template: "b".into(), stopping: false })
 }
 
 /// What is done about one Deployment, and why nothing is.
@@ -29,80 +43,81 @@ fn one(watched: Option<Watched>, book: Book, now: At) -> (Option<Do>, Option<Idl
 }
 
 #[test]
-fn what_runs_follows_from_how_the_deployment_is() {
-    let judged = Book { judged: Some(1), ..Book::default() };
+fn a_rollout_is_judged_once() {
+    let judged = |seen: &[Watched], template: &str| Book { judged: Some(template.into()), ..book(seen) };
     let cases = [
-        ("complete", watched(), Book::default(), Mode::Follow),
-        ("under way when the service begins", Watched { complete: false, ..watched() }, Book::default(), Mode::Follow),
-        ("paused", Watched { paused: true, ..watched() }, Book::default(), Mode::Measure),
-        ("judged, and stuck", Watched { complete: false, ..watched() }, judged.clone(), Mode::Measure),
-        ("judged, and complete", watched(), judged.clone(), Mode::Follow),
-        ("judged, and another template since", Watched { complete: false, template: 2, ..watched() }, judged, Mode::Follow),
+        ("complete from the beginning", watched(), book(&[watched()]), false),
+        ("under way when the service begins", rolling(), book(&[rolling()]), true),
+        ("another template since", rolling(), book(&[watched(), rolling()]), true),
+        ("one that was quicker than we look", Watched { complete: true, ..rolling() }, book(&[watched()]), true),
+        ("paused", Watched { paused: true, ..rolling() }, book(&[watched()]), false),
+        ("scaled, with the same template", Watched { complete: false, ..watched() }, book(&[watched()]), false),
+        ("judged, and stuck", rolling(), judged(&[rolling()], "b"), false),
+        ("judged, and another one since", rolling(), judged(&[watched()], "a"), true),
     ];
-    for (what, watched, book, mode) in cases {
-        assert_eq!(one(Some(watched), book, At::ZERO), (Some(Do::Start(mode)), None), "{what}");
+    for (what, watched, book, starts) in cases {
+        assert_eq!(one(Some(watched), book, At::ZERO), (starts.then_some(Do::Start), None), "{what}");
     }
-    let empty = Watched { replicas: 0, ..watched() };
-    assert_eq!(one(Some(empty), Book::default(), At::ZERO), (None, Some(Idle::NoReplicas)));
-    let wrong = Watched { policy: Err("no".into()), ..watched() };
-    assert_eq!(one(Some(wrong), Book::default(), At::ZERO), (None, Some(Idle::Invalid("no".into()))));
+    let empty = Watched { replicas: 0, ..rolling() };
+    assert_eq!(one(Some(empty), book(&[watched()]), At::ZERO), (None, Some(Idle::NoReplicas)));
+    let wrong = Watched { policy: Err("no".into()), ..rolling() };
+    assert_eq!(one(Some(wrong), book(&[watched()]), At::ZERO), (None, Some(Idle::Invalid("no".into()))));
     assert_eq!(one(None, Book::default(), At::ZERO), (None, None));
+    let mut left = book(&[watched()]);
+    left.resume();
+    assert_eq!(one(Some(watched()), left, At::ZERO).0, Some(Do::Start), "a former process left it open");
 }
 
 #[test]
-fn a_run_ends_when_something_else_is_wanted_but_not_while_it_judges() {
+fn a_run_goes_on_to_its_verdict_unless_its_deployment_is_gone() {
+    let running = Book { running: running(), ..book(&[rolling()]) };
     let stricter = PolicySpec::parse("then: [availability >= 99.9%]").unwrap();
-    let of = |mode, judging| Book { running: Some(Running { judging, ..running(mode) }), ..Book::default() };
     let cases = [
-        ("nothing changed", Some(watched()), Mode::Follow, false, false),
-        ("another policy", Some(Watched { policy: Ok(stricter.clone()), ..watched() }), Mode::Follow, false, true),
-        (
-            "another policy in the midst of a rollout",
-            Some(Watched { policy: Ok(stricter), ..watched() }),
-            Mode::Follow,
-            true,
-            false,
-        ),
-        ("paused", Some(Watched { paused: true, ..watched() }), Mode::Follow, false, true),
-        ("paused by the guard", Some(Watched { paused: true, ..watched() }), Mode::Follow, true, false),
-        ("no longer paused", Some(watched()), Mode::Measure, false, true),
-        ("scaled to nothing", Some(Watched { replicas: 0, ..watched() }), Mode::Follow, false, true),
-        ("no longer asked for", None, Mode::Follow, true, true),
-        ("replaced", Some(Watched { uid: "u2".into(), ..watched() }), Mode::Follow, true, true),
+        ("nothing changed", Some(rolling()), None),
+        ("another policy, which is for the next one", Some(Watched { policy: Ok(stricter), ..rolling() }), None),
+        ("paused by the guard", Some(Watched { paused: true, ..rolling() }), None),
+        ("another template, which the run sees itself", Some(Watched { template: "c".into(), ..rolling() }), None),
+        ("no longer asked for", None, Some(Do::Stop)),
+        ("replaced", Some(Watched { uid: "u2".into(), ..rolling() }), Some(Do::Stop)),
     ];
-    for (what, watched, mode, judging, stops) in cases {
-        assert_eq!(one(watched, of(mode, judging), At::ZERO).0, stops.then_some(Do::Stop), "{what}");
+    for (what, watched, stops) in cases {
+        assert_eq!(one(watched, running.clone(), At::ZERO).0, stops, "{what}");
     }
-    let mut told = of(Mode::Follow, false);
+    let mut told = running;
     told.running.iter_mut().for_each(|r| r.stopping = true);
     assert_eq!(one(None, told, At::ZERO).0, None, "it is told once");
 }
 
 #[test]
 fn a_target_that_cannot_be_reached_is_tried_less_and_less_often() {
-    let mut book = Book::default();
+    let mut book = book(&[rolling()]);
     let mut now = At::ZERO;
     for seconds in [2, 4, 8, 16, 32, 60, 60] {
         book.end(Some("no Ingress".into()), now);
         let before = now + Duration::from_secs(seconds) - Duration::from_micros(1);
-        assert_eq!(one(Some(watched()), book.clone(), before).1, Some(Idle::Unreachable("no Ingress".into())));
-        let all = BTreeMap::from([(key("a"), watched())]);
+        assert_eq!(one(Some(rolling()), book.clone(), before).1, Some(Idle::Unreachable("no Ingress".into())));
+        let all = BTreeMap::from([(key("a"), rolling())]);
         let wake = plan(&all, &BTreeMap::from([(key("a"), book.clone())]), 1_000.0, before).wake;
         now = now + Duration::from_secs(seconds);
         assert_eq!(wake, Some(now));
-        assert_eq!(one(Some(watched()), book.clone(), now).0, Some(Do::Start(Mode::Follow)));
+        assert_eq!(one(Some(rolling()), book.clone(), now).0, Some(Do::Start));
     }
     book.end(None, now);
-    assert_eq!(one(Some(watched()), book, now).0, Some(Do::Start(Mode::Follow)), "one that was reached is reached again at once");
+    assert_eq!(one(Some(rolling()), book, now).0, Some(Do::Start), "one that was reached is reached again at once");
 }
 
 #[test]
 fn the_ceiling_holds_for_all_together_and_who_waited_longest_is_first() {
     let names = ["a", "b", "c", "d"];
-    let all: BTreeMap<Key, Watched> = names.map(|n| (key(n), watched())).into();
-    let ended = |at| Book { ended: Some(At(at)), ..Book::default() };
-    let busy = Book { running: Some(running(Mode::Follow)), ..Book::default() };
-    let books = BTreeMap::from([(key("a"), ended(30)), (key("b"), ended(20)), (key("c"), busy)]);
+    let all: BTreeMap<Key, Watched> = names.map(|n| (key(n), rolling())).into();
+    let since = |at| {
+        let mut book = Book::default();
+        book.see(&rolling(), At(at));
+        book.see(&rolling(), At(at + 50));
+        book
+    };
+    let busy = Book { running: running(), ..since(0) };
+    let books = BTreeMap::from([(key("a"), since(30)), (key("b"), since(20)), (key("c"), busy), (key("d"), since(10))]);
     // Each asks for 20 a second.
     let of = |ceiling| {
         let plan = plan(&all, &books, ceiling, At(100));
@@ -119,16 +134,16 @@ fn the_ceiling_holds_for_all_together_and_who_waited_longest_is_first() {
 
 #[test]
 fn what_was_judged_is_remembered_unless_somebody_else_came_between() {
-    let mut book = Book::default();
+    let (mut book, template) = (Book::default(), Name::from("t"));
     for (verdict, judged) in [
-        (VerdictKind::Pass, Some(7)),
-        (VerdictKind::Breach, Some(7)),
-        (VerdictKind::Superseded, None),
-        (VerdictKind::Inconclusive, Some(7)),
-        (VerdictKind::Aborted, None),
+        (VerdictKind::Pass, true),
+        (VerdictKind::Breach, true),
+        (VerdictKind::Superseded, false),
+        (VerdictKind::Inconclusive, true),
+        (VerdictKind::Aborted, false),
     ] {
-        book.judge(verdict, 7);
-        assert_eq!(book.judged, judged, "{verdict}");
+        book.judge(verdict, &template);
+        assert_eq!(book.judged, judged.then(|| template.clone()), "{verdict}");
     }
 }
 
@@ -157,4 +172,14 @@ fn verifications_are_forgotten_by_number_and_by_age() {
     assert_eq!(forgotten(&all, 2, Duration::from_hours(48)), ["a1", "b1"]);
     assert_eq!(forgotten(&all, 0, Duration::from_hours(48)), ["a2", "a4", "a1", "b2", "b1"], "one that goes on stays");
     assert!(forgotten(&all, 9, Duration::from_hours(99)).is_empty());
+}
+
+#[test]
+fn a_spent_budget_and_a_sick_service_decide_before_the_first_request() {
+    let least = Ppm(100_000);
+    assert_eq!(frozen(0.1, least), None);
+    assert_eq!(frozen(0.0999, least), Some(Ruling::BudgetSpent { left: 99_900, least }));
+    assert_eq!(frozen(-2.5, least), Some(Ruling::BudgetSpent { left: -2_500_000, least }));
+    assert_eq!([unhealthy(0, 0), unhealthy(0, 9), unhealthy(1, 100)], [None; 3]);
+    assert_eq!(unhealthy(1, 9), Some(Ruling::Unhealthy { bad: 1, valid: 9 }));
 }

@@ -1,0 +1,209 @@
+//! Probing between rollouts, and beside them: one request now and then to each Deployment, on a connection of its own, all day. Error budgets
+//! are made of its answers alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::board::{Board, Probing};
+use crate::clock::Clock;
+use crate::cluster::chain;
+use crate::cluster::discover::Entry;
+use crate::cluster::ways::Ways;
+use crate::domain::outcome::Blame;
+use crate::domain::policy::plan::{Watched, probed};
+use crate::domain::policy::{Key, Way};
+use crate::domain::time::At;
+use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule};
+use crate::load;
+use crate::metrics::Metrics;
+
+/// Probes under way at once, of all Deployments: each holds a thread for as long as it takes.
+const AT_ONCE: usize = 64;
+/// An answer that takes longer is none.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that takes longer is none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks for a way that is not there yet.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What is asked of one Deployment, and how often.
+#[derive(Clone, Debug, PartialEq)]
+struct Errand {
+    path: String,
+    way: Way,
+    every: Duration,
+    labels: BTreeMap<String, String>,
+}
+
+/// All of them.
+pub(super) struct Probers {
+    ways: Ways,
+    clock: Clock,
+    board: Board,
+    metrics: Metrics,
+    name: String,
+    turns: Arc<Semaphore>,
+    tasks: BTreeMap<Key, (Errand, JoinSet<()>)>,
+}
+
+impl Probers {
+    /// Nothing is probed yet. `name` is sent with each request.
+    pub(super) fn new(ways: Ways, clock: Clock, board: Board, metrics: Metrics, name: String) -> Self {
+        Self { ways, clock, board, metrics, name, turns: Arc::new(Semaphore::new(AT_ONCE)), tasks: BTreeMap::new() }
+    }
+
+    /// Probes what is watched, as it is asked for now.
+    pub(super) fn follow(&mut self, watched: &BTreeMap<Key, Watched>) {
+        self.tasks.retain(|key, _| watched.get(key).is_some_and(|w| probed(w).is_ok()));
+        for (key, watched) in watched {
+            let Ok(policy) = probed(watched) else {
+                self.board.probing(key, None);
+                continue;
+            };
+            let errand =
+                Errand { path: policy.path.clone(), way: policy.way(), every: policy.probing.every, labels: watched.labels.clone() };
+            if self.tasks.get(key).is_some_and(|(known, _)| *known == errand) {
+                continue;
+            }
+            let mut task = JoinSet::new();
+            task.spawn(self.prober(key, errand.clone()).go());
+            self.tasks.insert(key.clone(), (errand, task));
+        }
+    }
+
+    /// Where requests to a Deployment enter now.
+    pub(super) fn entry(&self, key: &Key, watched: &Watched) -> Result<Entry, String> {
+        let policy = watched.policy.as_ref().map_err(Clone::clone)?;
+        self.ways.find(key, &watched.labels, &policy.way())
+    }
+
+    fn prober(&self, key: &Key, errand: Errand) -> Prober {
+        Prober {
+            key: key.clone(),
+            errand,
+            ways: self.ways.clone(),
+            clock: self.clock,
+            board: self.board.clone(),
+            metrics: self.metrics.clone(),
+            name: self.name.clone(),
+            turns: Arc::clone(&self.turns),
+        }
+    }
+}
+
+/// One of them, at work until it is dropped.
+struct Prober {
+    key: Key,
+    errand: Errand,
+    ways: Ways,
+    clock: Clock,
+    board: Board,
+    metrics: Metrics,
+    name: String,
+    turns: Arc<Semaphore>,
+}
+
+impl Prober {
+    async fn go(self) {
+        self.ways.ready().await;
+        let mut told = Probing { every: self.errand.every.as_secs_f64(), ..Probing::default() };
+        // Those of one second do not all come at once, nor the first of all of them.
+        let mut next = self.clock.now() + phase(&self.key, self.errand.every.min(LOOK));
+        loop {
+            tokio::time::sleep_until(self.clock.instant(next).into()).await;
+            match self.ways.find(&self.key, &self.errand.labels, &self.errand.way) {
+                Ok(entry) => {
+                    self.ask(&entry, &mut told).await;
+                    next = following(next, self.errand.every, self.clock.now());
+                }
+                Err(why) => {
+                    (told.reached, told.why) = (false, Some(why));
+                    next = self.clock.now() + LOOK;
+                }
+            }
+            self.board.probing(&self.key, Some(told.clone()));
+        }
+    }
+
+    async fn ask(&self, entry: &Entry, told: &mut Probing) {
+        // Closed only with the service.
+        let Ok(_turn) = self.turns.acquire().await else { return };
+        match load::once(&lane(entry, &self.errand.path), &self.name, self.clock).await {
+            Ok(report) => {
+                let took = Duration::from_micros(report.phases.total);
+                self.metrics.store().probe(&self.key, report.outcome, took, self.clock.now());
+                (told.reached, told.why, told.last) = (true, None, Some(report.outcome));
+                *(if report.outcome.blame() == Blame::Nobody { &mut told.good } else { &mut told.bad }) += 1;
+            }
+            Err(error) => (told.reached, told.why) = (false, Some(chain(&error))),
+        }
+    }
+}
+
+/// The next time on the beat that is not past: what was missed is not made up for.
+fn following(last: At, every: Duration, now: At) -> At {
+    let next = last + every;
+    if next >= now { next } else { now + every }
+}
+
+/// Where in a span a Deployment has its beat: the same each time, and spread evenly over all of them.
+fn phase(key: &Key, span: Duration) -> Duration {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (&*key.namespace, &*key.name).hash(&mut hasher);
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+    Duration::from_millis(hasher.finish() % millis)
+}
+
+/// One request through this entry. Who did not say what to ask for asks for what the Ingress leads here.
+fn lane(entry: &Entry, path: &str) -> LanePlan {
+    let path = if path == "/" { entry.path.as_str() } else { path };
+    LanePlan {
+        name: "probe".into(),
+        mode: Mode::Fresh,
+        start: At::ZERO,
+        rate: 1.0,
+        max_in_flight: 1,
+        schedule: Schedule::default(),
+        request: RequestPlan {
+            url: format!("{}{path}", entry.base),
+            connect_to: entry.connect_to.clone(),
+            ..RequestPlan::default()
+        },
+        expect: Expect::default(),
+        timeout: TIMEOUT,
+        connect_timeout: CONNECT_TIMEOUT,
+        thresholds: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beat_that_was_missed_is_not_made_up_for() {
+        let every = Duration::from_secs(10);
+        assert_eq!(following(At(5), every, At(6)), At(10_000_005));
+        assert_eq!(following(At(5), every, At(40_000_000)), At(50_000_000));
+    }
+
+    #[test]
+    fn deployments_are_spread_over_a_beat() {
+        let phases: Vec<Duration> =
+            (0..500).map(|n| phase(&Key::new("todo", &format!("d{n}")), Duration::from_secs(2))).collect();
+        let early = phases.iter().filter(|p| **p < Duration::from_secs(1)).count();
+        assert!((200..300).contains(&early) && phases.iter().all(|p| *p < Duration::from_secs(2)), "{early}");
+    }
+
+    #[test]
+    fn what_the_policy_does_not_say_the_ingress_says() {
+        let entry = Entry { base: "http://todo.example".into(), path: "/api".into(), connect_to: Some("10.0.0.1:80".into()) };
+        assert_eq!(lane(&entry, "/").request.url, "http://todo.example/api");
+        assert_eq!(lane(&entry, "/api/todos").request.url, "http://todo.example/api/todos");
+    }
+}
