@@ -121,6 +121,7 @@ impl Service<'_> {
             max_actions: self.args.max_actions,
             keep: self.args.keep,
             keep_for: self.args.keep_for,
+            recordings: self.args.recordings.clone(),
             seed: self.seed,
             command: "verifier serve".into(),
         };

@@ -1,6 +1,7 @@
 //! What is known now, for whoever asks: policies, live runs, the last verifications, and the reports of ended ones. Everything is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ struct State {
     cards: BTreeMap<Key, Card>,
     reports: VecDeque<(String, Arc<str>)>,
     bytes: usize,
+    recordings: VecDeque<(String, PathBuf)>,
 }
 
 #[derive(Debug, Default)]
@@ -233,6 +235,19 @@ impl Board {
         }
     }
 
+    /// Keeps a run's recording in mind, and answers with those that are to be removed for it.
+    pub(super) fn recording(&self, run: &str, path: PathBuf) -> Vec<PathBuf> {
+        let mut state = self.state();
+        state.recordings.push_back((run.to_owned(), path));
+        let over = state.recordings.len().saturating_sub(REPORTS);
+        state.recordings.drain(..over).map(|(_, path)| path).collect()
+    }
+
+    /// Where the recording of an ended run is.
+    pub fn recording_of(&self, run: &str) -> Option<PathBuf> {
+        self.state().recordings.iter().find(|(id, _)| id == run).map(|(_, path)| path.clone())
+    }
+
     /// Ended verifications by namespace and name, with their Deployments and ages.
     pub(super) fn ages(&self, now: DateTime<Utc>) -> Vec<((String, String), Key, Option<Duration>)> {
         let age = |text: &String| {
@@ -370,6 +385,8 @@ mod tests {
         }
         assert_eq!(board.verification_views().len(), SHOWN);
         (0..REPORTS + 5).for_each(|n| board.report(&format!("r-{n}"), "page".into()));
+        let gone: Vec<PathBuf> = (0..REPORTS + 2).flat_map(|n| board.recording(&format!("r-{n}"), format!("{n}").into())).collect();
+        assert_eq!((gone, board.recording_of("r-1")), (vec!["0".into(), "1".into()], None));
         assert_eq!((board.report_of("r-4"), board.report_of("r-5").is_some()), (None, true));
         board.report("large", "x".repeat(REPORT_BYTES - 1));
         assert!(board.report_of("large").is_some() && board.report_of("r-54").is_none());

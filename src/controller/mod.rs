@@ -14,6 +14,7 @@ mod scribe;
 mod teller;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct Settings {
     pub keep: usize,
     /// Verifications are kept for so long.
     pub keep_for: Duration,
+    /// Runs are recorded in this folder.
+    pub recordings: Option<PathBuf>,
     /// Seeds every random choice.
     pub seed: u64,
     /// The command that was typed.
@@ -333,6 +336,7 @@ impl Controller {
             metrics: self.metrics.clone(),
             news: self.news.clone(),
             permit: self.permit(),
+            recordings: self.settings.recordings.clone(),
         };
         let (uid, template, rate) = (watched.uid, watched.template, order.policy.rate());
         self.books.entry(key.clone()).or_default().running = Some(Running { rate, uid, template, stopping: false });

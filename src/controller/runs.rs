@@ -1,5 +1,6 @@
 //! One run of the service, from its start to its end.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -12,6 +13,7 @@ use crate::clock::Clock;
 use crate::cluster::connect::Connection;
 use crate::cluster::discover::Entry;
 use crate::cluster::verification::{Found, Subject};
+use crate::domain::course::Course;
 use crate::domain::policy::Key;
 use crate::domain::policy::spec::PolicySpec;
 use crate::domain::rollout::guard::Guard;
@@ -19,7 +21,7 @@ use crate::domain::scenario::Ruling;
 use crate::domain::time::At;
 use crate::domain::traffic::{Name, RequestPlan};
 use crate::metrics::Metrics;
-use crate::run::{self, Options, Permit, PutBackWhat};
+use crate::run::{self, Options, Permit, PutBackWhat, Recorder};
 
 /// What is to be done.
 pub(super) struct Order {
@@ -44,6 +46,7 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) news: mpsc::Sender<(Key, News)>,
     pub(super) permit: Permit,
+    pub(super) recordings: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -72,6 +75,9 @@ pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) 
     let (statuses, told) = watch::channel(None);
     let name = left.as_ref().map(|left| left.name.clone());
     let scribe = tokio::spawn(scribe::write(shared.connection.writer.clone(), shared.clock, subject, name, told));
+    let recorder = shared.recordings.as_ref().and_then(|folder| record(folder, &key, seed));
+    let path = recorder.as_ref().map(|recorder| recorder.path().to_owned());
+    let board = shared.board.clone();
     let teller = Teller::new(key.clone(), &template, left.as_ref(), &shared, statuses);
     let options = Options {
         scenario,
@@ -83,7 +89,7 @@ pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) 
         put_back: PutBackWhat::Nothing,
         seed,
         command,
-        recorder: None,
+        recorder,
         reporters: vec![Box::new(teller)],
         permit: Some(shared.permit),
     };
@@ -92,7 +98,27 @@ pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) 
     if let Err(error) = scribe.await {
         tracing::error!(%error, "writing down a verification has failed");
     }
+    if let Some(path) = path {
+        keep(&board, &course, path);
+    }
     let reason = course.verdict().and_then(|v| v.reasons.first()).map(|r| r.message.clone()).unwrap_or_default();
     let nothing = course.changed().is_none().then_some(reason);
     (key, Ended { nothing, lasted: course.now().since(At::ZERO) })
+}
+
+/// Begins a recording. A run without one is judged as well.
+fn record(folder: &Path, key: &Key, seed: u64) -> Option<Recorder> {
+    let path = folder.join(format!("{}.{}.{seed:016x}.ndjson", key.namespace, key.name));
+    let created = Recorder::create(&path);
+    created.inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a run is not recorded")).ok()
+}
+
+/// Offers a recording of a rollout; of a run that judged none nothing is left. Removes those that are too many.
+fn keep(board: &Board, course: &Course, path: PathBuf) {
+    let gone = if course.changed().is_some() { board.recording(&course.head().run_id, path) } else { vec![path] };
+    for path in gone {
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "an old recording stays");
+        }
+    }
 }

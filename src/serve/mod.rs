@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware;
@@ -19,6 +20,7 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use self::access::Viewer;
@@ -59,6 +61,7 @@ pub fn routes(board: Board, metrics: Metrics, clock: Clock, access: Access) -> R
         .route("/api/v1/verifications", get(verifications))
         .route("/api/v1/runs/{id}/events", get(events::follow))
         .route("/api/v1/runs/{id}/report", get(report))
+        .route("/api/v1/runs/{id}/recording", get(recording))
         .layer(middleware::from_fn_with_state(Arc::new(access), access::check));
     let open = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready));
     guarded.merge(open).layer(middleware::map_response(hardened)).with_state(shown)
@@ -123,6 +126,19 @@ async fn report(State(shown): State<Shown>, Extension(viewer): Extension<Viewer>
         }
     }
     (StatusCode::NOT_FOUND, "there is no report of this run: it judged no rollout, or is long past\n").into_response()
+}
+
+/// The recording of a run that is over.
+async fn recording(State(shown): State<Shown>, Extension(viewer): Extension<Viewer>, Path(id): Path<String>) -> Response {
+    if is_visible(&shown, &viewer, &id).await
+        && let Some(path) = shown.board.recording_of(&id)
+        && let Ok(file) = tokio::fs::File::open(path).await
+    {
+        let name = format!("attachment; filename=\"{id}.ndjson\"");
+        let headers = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CONTENT_DISPOSITION, name.as_str())];
+        return (headers, Body::from_stream(ReaderStream::new(file))).into_response();
+    }
+    (StatusCode::NOT_FOUND, "there is no recording of this run: it goes on, is long past, or nothing is recorded\n").into_response()
 }
 
 fn page(kind: &'static str, text: &'static str) -> Response {

@@ -1,4 +1,3 @@
-use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -79,7 +78,7 @@ async fn ask_of(board: Board, access: Access, path: &str, headers: &[(&str, &str
     Said { status: head.status, headers: head.headers, body }
 }
 
-const GUARDED: [&str; 8] = [
+const GUARDED: [&str; 9] = [
     "/",
     "/page.js",
     "/page.css",
@@ -88,6 +87,7 @@ const GUARDED: [&str; 8] = [
     "/api/v1/verifications",
     "/api/v1/runs/r-1/events",
     "/api/v1/runs/r-1/report",
+    "/api/v1/runs/r-1/recording",
 ];
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn every_answer_tells_the_browser_what_it_may_not_do() {
 
 #[tokio::test]
 async fn what_is_not_there_is_not_found() {
-    for path in ["/api/v1/runs/r-1/events", "/api/v1/runs/r-1/report"] {
+    for path in ["/api/v1/runs/r-1/events", "/api/v1/runs/r-1/report", "/api/v1/runs/r-1/recording"] {
         assert_eq!(ask(Access::Loopback, path, &[("host", "localhost")]).await.status, StatusCode::NOT_FOUND, "{path}");
     }
 }

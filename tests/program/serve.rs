@@ -302,7 +302,7 @@ fn a_spent_budget_freezes_rollouts_until_somebody_takes_it_upon_himself() {
 #[test]
 fn a_service_that_begins_in_the_midst_of_a_rollout_goes_on_where_the_last_one_ended() {
     let (cluster, service) = annotated(&policy("none"));
-    cluster.roll("todo/backend:v2", &[("STARTUP_DELAY", "4s")]);
+    cluster.roll("todo/backend:v2", &[("START_DELAY", "4s")]);
     let begun = service.until("verification", |s| s.items("/api/v1/verifications").pop().filter(|v| v["requests"].as_u64() > Some(100)));
     service.until("its object", |_| object(&cluster, &begun)["status"]["requests"].as_u64().filter(|n| *n > 0));
     kill_process(service.program.pid(), Signal::KILL).unwrap();

@@ -1,6 +1,7 @@
 //! What can be typed about the service.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -20,7 +21,10 @@ pub(in crate::cli) struct ServeArgs {
     /// Start a sandbox and roll out good and bad versions in it, one after another, to look at
     #[arg(long, conflicts_with_all = ["kubeconfig", "context", "namespace"])]
     pub(in crate::cli) sandbox: bool,
-    /// Requests a second that are sent to all Deployments together, at most
+    /// Record each run that judges a rollout in this folder; the latest 50 are kept
+    #[arg(long, value_name = "FOLDER")]
+    pub(in crate::cli) recordings: Option<PathBuf>,
+    /// Requests a second that are sent to judge rollouts, all Deployments together, at most
     #[arg(long, value_name = "N", default_value_t = 2_000.0)]
     pub(in crate::cli) max_rate: f64,
     /// Times that guards may act within an hour, all Deployments together
