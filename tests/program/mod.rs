@@ -4,6 +4,7 @@
 
 mod admission;
 mod bounds;
+mod crowd;
 mod ending;
 pub(crate) mod findings;
 pub(crate) mod gate;

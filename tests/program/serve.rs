@@ -15,7 +15,7 @@ use super::{DEADLINE, LOOK, Program, turn, verifier};
 const NOTICED: Duration = Duration::from_secs(2);
 
 /// The service, and where it answers.
-struct Service {
+pub(super) struct Service {
     program: Program,
     address: String,
 }
@@ -28,7 +28,7 @@ struct Said {
 }
 
 impl Service {
-    fn start(args: &[&str]) -> Self {
+    pub(super) fn start(args: &[&str]) -> Self {
         let mut program = Program::start(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
         program.wait_for("stdout", "metrics     http://127.");
         let address = program.said("stdout").split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
@@ -57,7 +57,7 @@ impl Service {
         said.body
     }
 
-    fn items(&self, path: &str) -> Vec<Value> {
+    pub(super) fn items(&self, path: &str) -> Vec<Value> {
         let body: Value = serde_json::from_str(&self.get(path)).unwrap();
         body["items"].as_array().unwrap().clone()
     }
@@ -90,6 +90,13 @@ impl Service {
         self.until("end of a verification", |s| s.items("/api/v1/verifications").get(n).filter(|v| v["ended"].is_string()).cloned())
     }
 
+    /// A gauge without labels.
+    pub(super) fn gauge(&self, name: &str) -> f64 {
+        let text = self.get("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse().unwrap()
+    }
+
     /// The sum of a metric's series with this label.
     fn metric(&self, name: &str, label: &str) -> u64 {
         let text = self.get("/metrics");
@@ -103,7 +110,8 @@ fn annotated(policy: &Value) -> (Cluster, Service) {
     let cluster = Cluster::start();
     let manifests = verifier(&["manifests"]);
     assert_eq!(manifests.code(), 0, "{}", manifests.stderr);
-    cluster.apply(&[serde_saphyr::from_str(&manifests.stdout).unwrap()]);
+    let kinds: Vec<Value> = manifests.stdout.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap()).collect();
+    cluster.apply(&kinds);
     let service = Service::start(&["--kubeconfig", &cluster.kubeconfig().display().to_string()]);
     service.until("list of Deployments", |s| (s.ask("/readyz", "anybody").status == 200).then_some(()));
     assert!(service.policy().is_none(), "nobody has asked yet");

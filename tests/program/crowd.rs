@@ -1,0 +1,90 @@
+//! Many rollouts at once, in one service.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::gate::Cluster;
+use super::serve::Service;
+use super::verifier;
+
+const APPS: usize = 50;
+/// Longer than fifty rollouts take on two cores.
+const PATIENCE: Duration = Duration::from_mins(8);
+
+/// An application of two pods with what leads to it; every second one will go bad.
+fn app(n: usize, version: &str, error_ratio: &str) -> [Value; 3] {
+    let name = format!("app-{n:02}");
+    let meta = json!({"name": name, "namespace": "crowd"});
+    let labels = json!({"app": name});
+    let probe = json!({"httpGet": {"path": "/readyz", "port": 8000}, "periodSeconds": 2});
+    let policy = json!({"path": "/api/todos", "soak": "5s", "probing": {"every": "5s"},
+        "lanes": {"fresh": {"rate": 5}, "kept": {"rate": 5}}});
+    let container = json!({
+        "name": "app", "image": format!("todo/backend:{version}"), "ports": [{"containerPort": 8000}], "readinessProbe": probe,
+        "lifecycle": {"preStop": {"sleep": {"seconds": 3}}},
+        "env": [
+            {"name": "PORT", "value": "8000"},
+            {"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "ERROR_RATIO", "value": error_ratio},
+        ],
+    });
+    let backend = json!({"service": {"name": name, "port": {"number": 80}}});
+    let paths = json!([{"path": "/", "pathType": "Prefix", "backend": backend}]);
+    let mut annotated = meta.clone();
+    annotated["annotations"] = json!({"verifier.dev/policy": policy.to_string()});
+    [
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": meta,
+            "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8000}]}}),
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta,
+            "spec": {"ingressClassName": "verifier", "rules": [{"host": format!("{name}.example"), "http": {"paths": paths}}]}}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": annotated, "spec": {
+            "replicas": 2, "selector": {"matchLabels": labels}, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 15, "containers": [container]}}}}),
+    ]
+}
+
+#[test]
+#[ignore = "takes minutes, and the machine for itself: VERIFIER_TEST_PROGRAM names a release build"]
+fn fifty_rollouts_at_once_are_all_judged_right() {
+    let cluster = Cluster::start();
+    let manifests = verifier(&["manifests"]);
+    let kinds: Vec<Value> = manifests.stdout.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap()).collect();
+    cluster.apply(&kinds);
+    cluster.create_namespace("crowd");
+    let all = |version: &str, bad: &str| -> Vec<Value> {
+        (0..APPS).flat_map(|n| app(n, version, if n % 2 == 1 { bad } else { "0" })).collect()
+    };
+    cluster.apply(&all("v1", "0"));
+    let service = Service::start(&["--kubeconfig", &cluster.kubeconfig().display().to_string()]);
+    let start = Instant::now();
+    let probed = || service.items("/api/v1/policies").iter().filter(|p| p["run"].is_null() && p["probing"]["last"] == "ok").count();
+    while probed() < APPS {
+        assert!(start.elapsed() < PATIENCE, "{} of {APPS} are probed", probed());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+
+    cluster.apply(&all("v2", "1"));
+    let (start, mut most, mut lag) = (Instant::now(), 0, Vec::new());
+    let ended = loop {
+        let ended: Vec<Value> =
+            service.items("/api/v1/verifications").into_iter().filter(|v| v["namespace"] == "crowd" && v["ended"].is_string()).collect();
+        if ended.len() >= APPS {
+            break ended;
+        }
+        most = most.max(service.gauge("verifier_runs") as usize);
+        lag.push(service.gauge("verifier_timer_lag_seconds"));
+        assert!(start.elapsed() < PATIENCE, "{} of {APPS} are judged", ended.len());
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    lag.sort_by(f64::total_cmp);
+    println!("{APPS} rollouts, {most} at once, judged in {:?}", start.elapsed());
+    println!("timer lag p99 of the worst run, second by second: median {} s, max {} s", lag[lag.len() / 2], lag[lag.len() - 1]);
+    for v in &ended {
+        let n: usize = v["deployment"].as_str().unwrap()["app-".len()..].parse().unwrap();
+        let wanted = if n % 2 == 1 { "breach" } else { "pass" };
+        assert_eq!(v["verdict"], wanted, "{v:#}");
+    }
+    assert_eq!(ended.len(), APPS);
+}
