@@ -38,7 +38,7 @@ fn app(n: usize, version: &str, error_ratio: &str) -> [Value; 3] {
         json!({"apiVersion": "v1", "kind": "Service", "metadata": meta,
             "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8000}]}}),
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta,
-            "spec": {"ingressClassName": "verifier", "rules": [{"host": format!("{name}.example"), "http": {"paths": paths}}]}}),
+            "spec": {"rules": [{"host": format!("{name}.example"), "http": {"paths": paths}}]}}),
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": annotated, "spec": {
             "replicas": 2, "selector": {"matchLabels": labels}, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 15, "containers": [container]}}}}),
