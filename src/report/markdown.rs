@@ -12,10 +12,12 @@ use crate::domain::summary::{Answers, Figures, ObjectiveState, Summary};
 
 /// Sentences of evidence that are shown of one finding.
 const EVIDENCE: usize = 4;
+/// Pods that were let in and are shown.
+const ADMITTED: usize = 10;
 
 /// The whole document.
 pub fn document(s: &Summary) -> String {
-    let parts = [Some(head(s)), objectives(s), traffic(s), findings(s), rollout(s), Some(again(s))];
+    let parts = [Some(head(s)), objectives(s), traffic(s), findings(s), rollout(s), admission(s), Some(again(s))];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
@@ -137,6 +139,20 @@ fn rollout(s: &Summary) -> Option<String> {
     Some(format!("### Rollout\n\n{before}{}, {complete}; images {}\n", code(&new.revision), images.join(", ")))
 }
 
+fn admission(s: &Summary) -> Option<String> {
+    let mut text = String::from("### Let in by the gate\n\n");
+    row(&mut text, &["pod", "revision", "because", "asked before", "after"]);
+    row(&mut text, &["---", "---", "---", "---", "--:"]);
+    for a in s.admission.iter().take(ADMITTED) {
+        let cells = [code(&a.pod), code(&a.revision), words::admission(a.basis).into(), words::asked(a), words::waited(a)];
+        row(&mut text, &cells.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    if let Some(more) = s.admission.len().checked_sub(ADMITTED).filter(|n| *n > 0) {
+        line(&mut text, format_args!("\nand {more} more pods"));
+    }
+    (!s.admission.is_empty()).then_some(text)
+}
+
 fn again(s: &Summary) -> String {
     format!("Run it again: {}\n", code(&s.run.command))
 }
@@ -179,6 +195,7 @@ mod tests {
     use super::*;
     use crate::domain::fixtures::{breach, crash_loop, fold, healthy};
     use crate::report::golden;
+    use crate::report::tests::admitted;
 
     fn of(events: &[crate::domain::event::Event]) -> String {
         document(&Summary::of(&fold(events)))
@@ -189,6 +206,16 @@ mod tests {
         golden::check("breach.md", &of(&breach()));
         golden::check("crash_loop.md", &of(&crash_loop()));
         assert!(of(&healthy()).starts_with("## PASS: all 4 objectives were met\n"));
+    }
+
+    #[test]
+    fn who_was_let_in_and_for_what_is_a_table() {
+        let mut summary = Summary::of(&fold(&healthy()));
+        assert!(!document(&summary).contains("Let in by the gate"));
+        summary.admission = admitted(12);
+        let text = document(&summary);
+        let first = "| `backend-0` | `b-1` | it answered well | 25 good answers | 1.2 s |";
+        assert!(text.contains("### Let in by the gate") && text.contains(first) && text.contains("and 2 more pods"), "{text}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::*;
 use crate::domain::fixtures::{breach, fold, healthy, until};
+use crate::domain::summary::{Admission, AdmissionBasis, Seconds};
 use crate::domain::time::At;
 
 const COLUMNS: u16 = 132;
@@ -22,6 +23,20 @@ fn told(reporter: &mut dyn Reporter, events: &[Event], from: At) {
     for (i, event) in events.iter().enumerate().filter(|(_, e)| e.at >= from) {
         reporter.event(event, &fold(&events[..=i]));
     }
+}
+
+/// So many pods that were let in after 1.2 s on 25 good answers.
+pub(super) fn admitted(pods: usize) -> Vec<Admission> {
+    let one = |n| Admission {
+        pod: format!("backend-{n}"),
+        revision: "b-1".into(),
+        basis: AdmissionBasis::Evidence,
+        answers: 25,
+        bad: 0,
+        containers_ready_s: Seconds(At(1_000_000)),
+        opened_s: Some(Seconds(At(2_200_000))),
+    };
+    (0..pods).map(one).collect()
 }
 
 /// Both ends of a terminal: ours, which sees what is drawn, and the program's.

@@ -3,8 +3,9 @@
 use super::line::{Line, Paint};
 use super::look::Look;
 use crate::domain::course::Stage;
+use crate::domain::display::{count, span};
 use crate::domain::rollout::Phase;
-use crate::domain::summary::{Action, ActionOutcome, Objective, ObjectiveState, Side};
+use crate::domain::summary::{Action, ActionOutcome, Admission, AdmissionBasis, Objective, ObjectiveState, Side};
 use crate::domain::verdict::VerdictKind;
 
 /// What is being done in a stage.
@@ -32,6 +33,30 @@ pub(super) const fn phase(phase: Phase) -> &'static str {
         Phase::Terminating => "all new pods serve, old ones end",
         Phase::Settled => "complete, nothing of the old is left",
     }
+}
+
+/// Why a pod was let in.
+pub(super) const fn admission(basis: AdmissionBasis) -> &'static str {
+    match basis {
+        AdmissionBasis::Given => "it stood before the change",
+        AdmissionBasis::Verified => "its version was verified",
+        AdmissionBasis::Evidence => "it answered well",
+        AdmissionBasis::OneBox => "it answered well, and served before others",
+    }
+}
+
+/// How a pod answered before it was let in.
+pub(super) fn asked(a: &Admission) -> String {
+    match (a.answers, a.bad) {
+        (0, _) => "not asked".to_owned(),
+        (answers, 0) => format!("{} good answers", count(answers)),
+        (answers, bad) => format!("{} of {} answers bad", count(bad), count(answers)),
+    }
+}
+
+/// How long a pod that was ready waited until it was let in.
+pub(super) fn waited(a: &Admission) -> String {
+    a.opened_s.map_or_else(|| "not accepted".to_owned(), |opened| span(opened.0.since(a.containers_ready_s.0)))
 }
 
 /// What a verdict other than pass and breach says.

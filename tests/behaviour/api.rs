@@ -54,6 +54,44 @@ pub(super) async fn a_watch_resumes(stage: Stage) {
     assert_eq!(read(&list, 1).await, [r#"modified "4""#]);
 }
 
+/// A watch from a version that is no longer remembered is refused with 410, so that who watches lists anew. A real API server forgets what was
+/// before its cache began; ours, what was thousands of writes ago.
+pub(super) async fn a_watch_from_too_long_ago_is_gone(stage: Stage) {
+    let maps = stage.api::<ConfigMap>();
+    let code = async || {
+        let mut events = match maps.watch(&WatchParams::default().timeout(20), "1").await {
+            Ok(events) => events.boxed(),
+            Err(Error::Api(status)) => return Some(status.code),
+            Err(other) => panic!("{other:?}"),
+        };
+        match tokio::time::timeout(Duration::from_secs(20), events.next()).await.unwrap() {
+            Some(Ok(WatchEvent::Error(status)) | Err(Error::Api(status))) => Some(status.code),
+            Some(Ok(_)) => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    map(&stage, json!({"n": "0"})).await;
+    let mut written = 0;
+    let refused = loop {
+        if let Some(code) = code().await {
+            break code;
+        }
+        assert!(written < 6_000, "version 1 is remembered after {written} writes");
+        let write = async |n: usize| {
+            maps.patch("a", &PatchParams::default(), &Patch::Merge(json!({"data": {"n": n.to_string()}}))).await.unwrap();
+        };
+        futures_util::stream::iter(written..written + 1_000).for_each_concurrent(16, write).await;
+        written += 1_000;
+    };
+    assert_eq!(refused, 410, "after {written} writes");
+    // And a list makes a watch possible again.
+    let list = maps.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    maps.patch("a", &PatchParams::default(), &Patch::Merge(json!({"data": {"n": "last"}}))).await.unwrap();
+    let mut events = maps.watch(&WatchParams::default().timeout(20).fields("metadata.name=a"), &list).await.unwrap().boxed();
+    let first = tokio::time::timeout(Duration::from_secs(20), events.next()).await.unwrap();
+    assert!(matches!(first, Some(Ok(WatchEvent::Modified(_)))), "{first:?}");
+}
+
 /// Merge patches remove by null, strategic ones merge lists by name, JSON patches test.
 pub(super) async fn patch_types(stage: Stage) {
     let maps = stage.api::<ConfigMap>();

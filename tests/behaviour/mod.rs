@@ -48,6 +48,7 @@ bodies! {
     nodes::probe_timing
     nodes::eviction_against_a_budget
     api::a_watch_resumes
+    api::a_watch_from_too_long_ago_is_gone
     api::patch_types
     api::field_ownership
     api::a_stale_write_is_a_conflict

@@ -78,7 +78,7 @@ fn a_first_pod_serves_alone_until_its_time_is_over() {
 }
 
 /// The pods that have the gate and whose containers are ready.
-fn at_the_gate(cluster: &Cluster) -> Vec<Pod> {
+pub(crate) fn at_the_gate(cluster: &Cluster) -> Vec<Pod> {
     let api: Api<Pod> = Api::namespaced(cluster.client(), "todo");
     let pods = cluster.block_on(api.list(&ListParams::default())).unwrap().items;
     let gated = |p: &Pod| p.spec.as_ref().is_some_and(|s| s.readiness_gates.is_some());
@@ -92,7 +92,7 @@ fn condition(pod: &Pod, kind: &str) -> Option<(String, String)> {
 }
 
 /// Names of the pods behind the Service that get requests.
-fn serving(cluster: &Cluster) -> Vec<String> {
+pub(crate) fn serving(cluster: &Cluster) -> Vec<String> {
     let api: Api<EndpointSlice> = Api::namespaced(cluster.client(), "todo");
     let slices = cluster.block_on(api.list(&ListParams::default())).unwrap().items;
     let ready =
@@ -101,7 +101,7 @@ fn serving(cluster: &Cluster) -> Vec<String> {
 }
 
 #[track_caller]
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let start = std::time::Instant::now();
     loop {
         match look() {

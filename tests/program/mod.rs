@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests time the program from outside")]
 
-mod admission;
+pub(crate) mod admission;
 mod bounds;
 mod crowd;
 mod ending;

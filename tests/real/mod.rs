@@ -6,6 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests time the program from outside")]
 
+mod admission;
 mod behaviour;
 mod gate;
 mod guards;

@@ -1,5 +1,7 @@
 //! Looking at a run: what every report reads.
 
+use std::time::Duration;
+
 use super::{Course, Stage};
 use crate::domain::breakdown::Breakdown;
 use crate::domain::event::{PutBack, RunStarted};
@@ -130,6 +132,12 @@ impl Course {
     }
 
     fn plan(&self) -> Plan {
-        Plan { window: self.head.scenario.window, changed: self.changed, deployed: self.deployed, closed: self.traffic_ended }
+        Plan {
+            window: self.head.scenario.window,
+            changed: self.changed,
+            deployed: self.deployed,
+            closed: self.traffic_ended,
+            silent: Duration::from_micros(self.validity.record().longest_excluded),
+        }
     }
 }

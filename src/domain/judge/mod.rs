@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use super::display;
 use super::objective::{Goal, Objective};
+use super::slice::SLICE_MICROS;
 use super::tally::{LaneSums, LaneTally, Tally, length};
 use super::time::At;
 use super::verdict::Reason;
@@ -65,6 +66,8 @@ pub struct Plan {
     pub deployed: Option<At>,
     /// No more slices come, so what is missing by now stays missing.
     pub closed: bool,
+    /// The longest stretch in which a lane had no slot that says anything about the target, because of the verifier.
+    pub silent: Duration,
 }
 
 /// How each objective stands at `now`.
@@ -194,7 +197,7 @@ fn outage(objective: &Objective, tally: &Tally, lanes: &[&LaneTally], limit: Dur
                 gap.failed
             ),
         )),
-        _ if plan.closed && answered && excluded_share_is_small(lanes) => State::Met,
+        _ if plan.closed && answered && longest + hidden(lanes, longest, plan.silent) < limit => State::Met,
         _ if plan.closed => State::Open("too few requests could be sent to see every outage".into()),
         _ => State::Open("measuring".into()),
     };
@@ -202,9 +205,13 @@ fn outage(objective: &Objective, tally: &Tally, lanes: &[&LaneTally], limit: Dur
     Standing { objective: objective.clone(), measured, budget: None, state }
 }
 
-/// An outage could hide where slots were not sent; up to one in a hundred is let pass, as for the other objectives.
-fn excluded_share_is_small(lanes: &[&LaneTally]) -> bool {
-    lanes.iter().all(|l| l.measured.excluded() * 100 <= l.measured.due)
+/// By how much an outage can be longer than what was seen of it: by the longest silence, on both sides of failures. Silence is known in whole
+/// slices, so it may have begun and ended one earlier and later.
+fn hidden(lanes: &[&LaneTally], seen: Duration, silent: Duration) -> Duration {
+    if lanes.iter().all(|l| l.measured.excluded() == 0) {
+        return Duration::ZERO;
+    }
+    (silent + 2 * Duration::from_micros(SLICE_MICROS)) * if seen.is_zero() { 1 } else { 2 }
 }
 
 fn deployed(objective: &Objective, plan: &Plan, limit: Duration, now: At) -> Standing {

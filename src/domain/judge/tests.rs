@@ -5,7 +5,7 @@ use crate::domain::tally::tests::slice;
 use crate::domain::traffic::Name;
 
 fn plan(closed: bool) -> Plan {
-    Plan { window: Duration::from_secs(10), changed: Some(At(0)), deployed: None, closed }
+    Plan { window: Duration::from_secs(10), changed: Some(At(0)), deployed: None, closed, silent: Duration::ZERO }
 }
 
 fn tally() -> Tally {
@@ -85,6 +85,23 @@ fn a_latency_objective_counts_what_was_slow() {
     let reason = missed(state("p99 < 500ms", &t, &plan(true), At(0)));
     assert_eq!(reason, Reason::new("p99", "2 of 98 requests had no answer within 500ms, 1 are allowed by p99 < 500ms"));
     assert_eq!(state("p90 < 500ms", &t, &plan(true), At(0)), State::Met);
+}
+
+#[test]
+fn an_outage_that_could_hide_in_our_own_silence_leaves_it_open() {
+    let mut t = tally();
+    let mut lossy = slice("fresh", 1, 100, 60, 0);
+    lossy.parts[0].counts.add(Outcome::Unseen, 40);
+    t.slice(&lossy);
+    let after = |t: &Tally, millis| {
+        let plan = Plan { silent: Duration::from_millis(millis), ..plan(true) };
+        state("longest_outage < 1s", t, &plan, At(0))
+    };
+    let open = || State::Open("too few requests could be sent to see every outage".into());
+    // However many were not seen: a good answer in between ends every outage.
+    assert_eq!((after(&t, 700), after(&t, 800)), (State::Met, open()));
+    t.gap(&Gap { lane: Name::from("fresh"), from: At(1_000_000), last: At(1_190_000), to: Some(At(1_200_000)), failed: 20 });
+    assert_eq!((after(&t, 100), after(&t, 200)), (State::Met, open()), "silence on both sides of failures");
 }
 
 #[test]

@@ -290,6 +290,34 @@ fn removed(p: &Pod) -> Option<Seconds> {
     p.endpoints.get(last_ready + 1).map(|t| t.at_s)
 }
 
+/// Who was let in by the gate, and for what.
+pub(super) fn admission(s: &Summary) -> Option<Element> {
+    const COLUMNS: &[Column] = &[
+        Code("pod"),
+        Code("revision"),
+        Words("let in because"),
+        Words("asked before"),
+        Number("containers ready"),
+        Number("let in"),
+        Number("after"),
+    ];
+    let mut table = Table::new("Let in by the gate", COLUMNS);
+    for a in s.admission.iter().take(PODS) {
+        table.row([
+            a.pod.clone(),
+            a.revision.clone(),
+            words::admission(a.basis).to_owned(),
+            words::asked(a),
+            moment(a.containers_ready_s.0),
+            when(a.opened_s),
+            words::waited(a),
+        ]);
+    }
+    let note = "Users reach a pod with the readiness gate verifier.dev/verified only after it was let in.";
+    let table = (!table.is_empty()).then(|| section("Let in by the gate").with(table.element()))?;
+    Some(table.all(more(s.admission.len(), PODS, "pods")).with(classed("p", "note").text(note)))
+}
+
 /// How long it took until nobody sent to pods that were told to end: what a preStop sleep has to cover.
 pub(super) fn propagation(s: &Summary) -> Option<Element> {
     const COLUMNS: &[Column] =

@@ -42,6 +42,7 @@ fn body(summary: &Summary) -> Element {
         happened::traffic(summary),
         happened::answered(summary),
         happened::rollout(summary),
+        happened::admission(summary),
         happened::pods(summary),
         happened::propagation(summary),
         record::validity(summary),

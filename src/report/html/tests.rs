@@ -7,6 +7,7 @@ use crate::domain::findings::{Finding, Prescription};
 use crate::domain::fixtures::{breach, crash_loop, crowd, fold, healthy, nearly_breached, paused, sick_before};
 use crate::domain::rollout::Phase;
 use crate::report::golden;
+use crate::report::tests::admitted;
 
 /// Would end a text, an attribute or a comment, and begin a script.
 const FOREIGN: &str = "\"'--></title></svg><script>alert(1)</script><img src=x onerror=alert(1)>&";
@@ -210,4 +211,13 @@ fn what_the_guard_did_stands_on_the_page_with_its_times() {
         assert!(page.contains(words), "no {words:?}");
     }
     assert!(!document(&Summary::of(&fold(&breach()))).contains("What the guard"));
+}
+
+#[test]
+fn who_was_let_in_and_for_what_is_a_table() {
+    let mut summary = Summary::of(&fold(&healthy()));
+    summary.admission = admitted(2);
+    let page = document(&summary);
+    parse(&page);
+    assert!(page.contains("Let in by the gate") && page.contains("25 good answers"), "{page}");
 }

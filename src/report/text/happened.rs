@@ -133,6 +133,22 @@ fn revision(r: &RevisionTraffic) -> [String; 6] {
     ]
 }
 
+/// Who was let in by the gate, and for what.
+pub(super) fn admission(s: &Summary) -> Vec<Line> {
+    if s.admission.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new("llllr");
+    table.row(Paint::Faint, ["pod", "revision", "let in because", "asked before", "after"]);
+    for a in s.admission.iter().take(LISTED) {
+        let (because, asked) = (words::admission(a.basis).to_owned(), words::asked(a));
+        let paint = if a.opened_s.is_some() { Paint::Plain } else { Paint::Warn };
+        table.row(paint, [a.pod.clone(), a.revision.clone(), because, asked, words::waited(a)]);
+    }
+    let listed = table.lines().into_iter().chain(more(s.admission.len(), LISTED, "pods"));
+    std::iter::once(title("Let in by the gate")).chain(listed).collect()
+}
+
 /// From which revision to which, and the phases between.
 pub(super) fn rollout(s: &Summary, look: Look) -> Vec<Line> {
     let r = &s.rollout;

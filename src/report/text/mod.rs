@@ -30,6 +30,7 @@ pub fn summary(summary: &Summary, look: Look, files: &[File]) -> String {
         happened::traffic(summary),
         happened::revisions(summary),
         happened::rollout(summary, look),
+        happened::admission(summary),
         happened::warnings(summary),
         happened::notices(summary),
         closing(summary, files),

@@ -3,6 +3,7 @@ use crate::domain::event::{Event, What};
 use crate::domain::fixtures::{breach, crash_loop, fold, healthy, nearly_breached, paused, sick_before};
 use crate::domain::time::At;
 use crate::report::golden;
+use crate::report::tests::admitted;
 
 const UNICODE: Look = Look { colour: false, unicode: true, live: false };
 const ASCII: Look = Look { colour: false, unicode: false, live: false };
@@ -31,6 +32,23 @@ fn a_breach_begins_with_its_reason_and_says_what_failed_when_and_where() {
 fn what_the_guard_did_stands_below_the_verdict() {
     let text = summary(&Summary::of(&fold(&paused())), ASCII, &[]);
     golden::check("paused.txt", &text.lines().take_while(|l| !l.is_empty()).fold(String::new(), |all, line| all + line + "\n"));
+}
+
+#[test]
+fn who_was_let_in_stands_below_the_rollout() {
+    let mut s = Summary::of(&fold(&healthy()));
+    s.admission = admitted(8);
+    s.admission[1].opened_s = None;
+    let text = summary(&s, ASCII, &[]);
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .skip_while(|l| *l != "Let in by the gate")
+        .take_while(|l| !l.is_empty())
+        .map(|l| l.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert_eq!(lines[2], ["backend-0", "b-1", "it answered well", "25 good answers", "1.2 s"], "{text}");
+    assert_eq!(lines[3].last(), Some(&"not accepted"), "{text}");
+    assert_eq!((lines.len(), lines[8][0]), (9, "and 2 more pods"), "{text}");
 }
 
 #[test]
