@@ -40,6 +40,7 @@ pub(super) async fn go(args: &GateArgs, observe: Observe, view: View) -> Result<
     let connection = connect(config, name).map_err(|e| unreachable(chain(&e)))?;
     let (seed, command) = conduct::seeded(&args.report)?;
     let options = Options {
+        entry: None,
         scenario,
         connection,
         request,

@@ -135,6 +135,7 @@ async fn try_go(args: &RunArgs, mut plan: Plan) -> Result<Exit, Stop> {
     let (sandbox, connection) = open(args, &mut plan, seed).await?;
     let put_back = put_back(args, sandbox.is_some());
     let options = Options {
+        entry: None,
         scenario: plan.scenario,
         connection,
         request: plan.request,

@@ -16,7 +16,6 @@ use crate::cluster::act::guard::{self, Place};
 use crate::cluster::connect::Connection;
 use crate::cluster::discover::{self, Entry};
 use crate::cluster::{ClusterError, act, chain, watch};
-use crate::domain::admission::Permit;
 use crate::domain::event::{StepEnded, What};
 use crate::domain::outcome::Outcome;
 use crate::domain::rollout::guard::{Action, ActionEnded};
@@ -274,7 +273,7 @@ impl Executor {
     }
 
     /// Lets a pod in.
-    pub(super) async fn admit(self: Arc<Self>, permit: Box<Permit>, out: mpsc::Sender<What>) {
+    pub(super) async fn admit(self: Arc<Self>, permit: Box<crate::domain::admission::Permit>, out: mpsc::Sender<What>) {
         let namespace = &self.scenario.target.namespace;
         let ended = act::admission::open(&self.connection.writer, self.clock, namespace, &self.run_id, &permit).await;
         // The loop is gone only when the run is.

@@ -7,6 +7,7 @@ use crate::domain::course::{Course, Stage};
 use crate::domain::display::{clean, percent, span};
 use crate::domain::objective::{Goal, Ppm};
 use crate::domain::outcome::Blame;
+use crate::domain::summary::Answers;
 use crate::domain::verdict::VerdictKind;
 
 /// The longest message of a condition that is written.
