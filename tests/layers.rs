@@ -17,7 +17,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("report", shells),
         ("metrics", shells),
         ("run", &["domain", "clock", "load", "cluster", "report"]),
-        ("controller", &["domain", "clock", "cluster", "report", "metrics", "run"]),
+        ("controller", &["domain", "clock", "cluster", "load", "report", "metrics", "run"]),
         ("serve", &["domain", "clock", "cluster", "metrics", "controller"]),
         ("exit", &["domain"]),
         (

@@ -112,7 +112,11 @@ struct Service<'a> {
 impl Service<'_> {
     /// Until it is told to stop, or cannot go on.
     async fn run(self, listener: TcpListener, address: SocketAddr) -> Result<(), Stop> {
-        let access = if address.ip().is_loopback() { Access::Loopback } else { Access::Token(Reviewer::new(self.connection.reader.clone(), self.clock)) };
+        let access = if address.ip().is_loopback() {
+            Access::Loopback
+        } else {
+            Access::Token(Reviewer::new(self.connection.reader.clone(), self.clock))
+        };
         let routes = routes(self.board.clone(), self.metrics.clone(), self.clock, access);
         print(&format!("page        http://{address}/\nmetrics     http://{address}/metrics\n"));
         let settings = Settings {

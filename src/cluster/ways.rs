@@ -30,8 +30,10 @@ impl Ways {
         let (services, services_written) = reflector::store();
         let (ingresses, ingresses_written) = reflector::store();
         let config = || watcher::Config::default().page_size(PAGE);
-        let of_services: Api<Service> = namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), ns));
-        let of_ingresses: Api<Ingress> = namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), ns));
+        let of_services: Api<Service> =
+            namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), ns));
+        let of_ingresses: Api<Ingress> =
+            namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), ns));
         // What broke is retried by the stream itself.
         let watching = async move {
             let services = stream(of_services, config()).modify(slim).reflect(services_written).for_each(|_| async {});
@@ -75,7 +77,8 @@ fn find(
             ours.retain(|s| name.as_ref().is_none_or(|name| s.name_any() == **name));
             let found = ours.iter().find_map(|s| Some((s.name_any(), discover::address_of(s)?)));
             let (service, address) = found.ok_or_else(|| {
-                let which = name.as_ref().map_or_else(|| "no Service".to_owned(), |name| format!("Service {name} does not exist, or"));
+                let which =
+                    name.as_ref().map_or_else(|| "no Service".to_owned(), |name| format!("Service {name} does not exist, or"));
                 format!("{which} with a cluster address leads to deployment {key}")
             })?;
             Ok(Entry { base: format!("http://{service}.{}", key.namespace), path: "/".into(), connect_to: Some(address) })
@@ -124,7 +127,8 @@ mod tests {
     #[test]
     fn a_way_is_found_in_the_deployments_own_namespace_only() {
         let services = [service("todo", "b", "backend"), service("other", "a", "backend"), service("todo", "x", "else")];
-        let ingresses = [ingress("z", "b", Some("10.1.1.1")), ingress("y", "b", Some("10.1.1.1")), ingress("x", "x", Some("10.1.1.1"))];
+        let ingresses =
+            [ingress("z", "b", Some("10.1.1.1")), ingress("y", "b", Some("10.1.1.1")), ingress("x", "x", Some("10.1.1.1"))];
         let labels = BTreeMap::from([("app".to_owned(), "backend".to_owned())]);
         let key = Key::new("todo", "backend");
         let base = |way: Way| find(&services, &ingresses, &key, &labels, &way).map(|entry| entry.base);

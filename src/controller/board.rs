@@ -8,14 +8,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::feed::{Feed, Follower};
+use super::feed::Follower;
 use super::live::Sight;
 use crate::cluster::verification::Found;
 use crate::domain::outcome::Outcome;
 use crate::domain::policy::plan::{Book, Idle, Watched};
-use crate::domain::policy::{Key, Source};
 use crate::domain::policy::spec::PolicySpec;
 use crate::domain::policy::verification::VerificationStatus;
+use crate::domain::policy::{Key, Source};
 
 /// Verifications of one Deployment that are shown, the latest ones.
 const SHOWN: usize = 100;
@@ -330,7 +330,8 @@ impl Board {
     pub fn namespace_of(&self, run: &str) -> Option<String> {
         let state = self.state();
         let about = |card: &Card| {
-            card.live.as_ref().is_some_and(|(live, _)| live.run_id == run) || card.verifications.iter().any(|v| v.status.run_id == run)
+            card.live.as_ref().is_some_and(|(live, _)| live.run_id == run)
+                || card.verifications.iter().any(|v| v.status.run_id == run)
         };
         state.cards.iter().find(|(_, card)| about(card)).map(|(key, _)| key.namespace.to_string())
     }

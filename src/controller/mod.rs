@@ -30,10 +30,8 @@ use self::runs::Ended;
 use crate::clock::Clock;
 use crate::cluster::connect::Connection;
 use crate::cluster::fleet::{self, Sighting};
-use crate::cluster::verification::Found;
 use crate::cluster::ways::Ways;
 use crate::cluster::{chain, verification};
-use crate::domain::objective::Ppm;
 use crate::domain::policy::Key;
 use crate::domain::policy::plan::{self, Book, Do, Running, Watched};
 use crate::domain::policy::spec::PolicySpec;
@@ -300,9 +298,6 @@ impl Controller {
         self.metrics.store().load(runs, rate);
         self.board.policies(&self.watched, &self.books, &plan.idle);
         self.probers.follow(&self.watched);
-        for key in self.watched.keys() {
-            self.board.budget(key, self.metrics.store().budget_left(key, now));
-        }
         plan.wake.map_or(now + BEAT, |wake| wake.min(now + BEAT))
     }
 

@@ -40,7 +40,8 @@ impl Past {
     pub(super) fn settle(&mut self, watched: &BTreeMap<Key, Watched>) -> Vec<Found> {
         let mut past = Vec::new();
         for one in std::mem::take(&mut self.open).into_iter().rev() {
-            let wanted = watched.get(&one.key).is_some_and(|w| w.policy.is_ok() && !w.paused && *w.template == *one.status.template);
+            let wanted =
+                watched.get(&one.key).is_some_and(|w| w.policy.is_ok() && !w.paused && *w.template == *one.status.template);
             if wanted && !self.taken.contains_key(&one.key) {
                 self.taken.insert(one.key.clone(), one);
             } else {
@@ -83,6 +84,7 @@ mod tests {
             replicas: 1,
             template: template.into(),
             generation: 1,
+            observed: true,
             complete: false,
             labels: BTreeMap::new(),
             unfrozen: false,

@@ -64,8 +64,12 @@ impl Probers {
                 self.board.probing(key, None);
                 continue;
             };
-            let errand =
-                Errand { path: policy.path.clone(), way: policy.way(), every: policy.probing.every, labels: watched.labels.clone() };
+            let errand = Errand {
+                path: policy.path.clone(),
+                way: policy.way(),
+                every: policy.probing.every,
+                labels: watched.labels.clone(),
+            };
             if self.tasks.get(key).is_some_and(|(known, _)| *known == errand) {
                 continue;
             }
@@ -135,7 +139,9 @@ impl Prober {
         match load::once(&lane(entry, &self.errand.path), &self.name, self.clock).await {
             Ok(report) => {
                 let took = Duration::from_micros(report.phases.total);
-                self.metrics.store().probe(&self.key, report.outcome, took, self.clock.now());
+                let now = self.clock.now();
+                self.metrics.store().probe(&self.key, report.outcome, took, now);
+                self.board.budget(&self.key, self.metrics.store().budget_left(&self.key, now));
                 (told.reached, told.why, told.last) = (true, None, Some(report.outcome));
                 *(if report.outcome.blame() == Blame::Nobody { &mut told.good } else { &mut told.bad }) += 1;
             }
@@ -194,8 +200,7 @@ mod tests {
 
     #[test]
     fn deployments_are_spread_over_a_beat() {
-        let phases: Vec<Duration> =
-            (0..500).map(|n| phase(&Key::new("todo", &format!("d{n}")), Duration::from_secs(2))).collect();
+        let phases: Vec<Duration> = (0..500).map(|n| phase(&Key::new("todo", &format!("d{n}")), Duration::from_secs(2))).collect();
         let early = phases.iter().filter(|p| **p < Duration::from_secs(1)).count();
         assert!((200..300).contains(&early) && phases.iter().all(|p| *p < Duration::from_secs(2)), "{early}");
     }

@@ -149,8 +149,9 @@ impl Reporter for Teller {
         let Some(began) = self.began.clone().filter(|_| self.begun) else { return };
         let now = self.now();
         self.status.end(&summary.traffic.measured.answers, &now);
-        self.board.verification(&self.key, &self.name(&summary.run.id), &self.status, &began, Some(&now));
+        // Who sees that it is over finds its report.
         self.board.report(&summary.run.id, html::document(summary));
+        self.board.verification(&self.key, &self.name(&summary.run.id), &self.status, &began, Some(&now));
         self.statuses.send_replace(Some(self.status.clone()));
     }
 }

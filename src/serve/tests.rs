@@ -22,10 +22,10 @@ fn api() -> Client {
             "/apis/authentication.k8s.io/v1/tokenreviews" if review["spec"]["token"] == "scraper" => {
                 json!({"authenticated": true, "user": {"username": "prometheus", "groups": ["monitoring"]}})
             }
-            "/apis/authentication.k8s.io/v1/tokenreviews" => json!({"authenticated": false}),
             "/apis/authentication.k8s.io/v1/tokenreviews" if review["spec"]["token"] == "person" => {
                 json!({"authenticated": true, "user": {"username": "ada", "groups": ["todo"]}})
             }
+            "/apis/authentication.k8s.io/v1/tokenreviews" => json!({"authenticated": false}),
             "/apis/authorization.k8s.io/v1/subjectaccessreviews" => {
                 let spec = &review["spec"];
                 let (path, resource) = (&spec["nonResourceAttributes"], &spec["resourceAttributes"]);

@@ -68,8 +68,11 @@ fn fifty_rollouts_at_once_are_all_judged_right() {
     cluster.apply(&all("v2", "1"));
     let (start, mut most, mut lag) = (Instant::now(), 0, Vec::new());
     let ended = loop {
-        let ended: Vec<Value> =
-            service.items("/api/v1/verifications").into_iter().filter(|v| v["namespace"] == "crowd" && v["ended"].is_string()).collect();
+        let ended: Vec<Value> = service
+            .items("/api/v1/verifications")
+            .into_iter()
+            .filter(|v| v["namespace"] == "crowd" && v["ended"].is_string())
+            .collect();
         if ended.len() >= APPS {
             break ended;
         }

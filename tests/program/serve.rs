@@ -205,8 +205,7 @@ fn every_route_answers_and_nothing_is_asked_of_another_place() {
     assert_eq!((service.get("/livez"), service.get("/readyz")), ("ok\n".into(), "ok\n".into()));
     assert_eq!(service.ask("/metrics", "another.example").status, 403, "a page from elsewhere is not answered");
     let metrics = service.get("/metrics");
-    for name in
-        ["verifier_build_info{", "verifier_probes_total{", "verifier_error_budget_left_ratio{", "verifier_api_calls_total{"]
+    for name in ["verifier_build_info{", "verifier_probes_total{", "verifier_error_budget_left_ratio{", "verifier_api_calls_total{"]
     {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
     }
@@ -311,7 +310,8 @@ fn a_spent_budget_freezes_rollouts_until_somebody_takes_it_upon_himself() {
 fn a_service_that_begins_in_the_midst_of_a_rollout_goes_on_where_the_last_one_ended() {
     let (cluster, service) = annotated(&policy("none"));
     cluster.roll("todo/backend:v2", &[("START_DELAY", "4s")]);
-    let begun = service.until("verification", |s| s.items("/api/v1/verifications").pop().filter(|v| v["requests"].as_u64() > Some(100)));
+    let begun =
+        service.until("verification", |s| s.items("/api/v1/verifications").pop().filter(|v| v["requests"].as_u64() > Some(100)));
     service.until("its object", |_| object(&cluster, &begun)["status"]["requests"].as_u64().filter(|n| *n > 0));
     kill_process(service.program.pid(), Signal::KILL).unwrap();
     let service = Service::start(&["--kubeconfig", &cluster.kubeconfig().display().to_string()]);

@@ -26,6 +26,8 @@ pub(super) struct Seen {
     /// The fingerprint of its template.
     pub(super) template: Name,
     pub(super) generation: i64,
+    /// Its controller has seen this generation.
+    pub(super) observed: bool,
     /// The latest template is rolled out.
     pub(super) complete: bool,
     /// The labels of its pods.
@@ -124,6 +126,7 @@ impl From<Raw> for Light {
             replicas,
             template: fingerprint(&spec.template),
             generation,
+            observed: status.observed_generation.unwrap_or(0) >= generation,
             complete: status.is_complete(replicas, generation),
             labels: labels.unwrap_or_default(),
             unfrozen: said(metadata.annotations.ignore_budget),
@@ -224,7 +227,10 @@ mod tests {
         let no = seen(|d| d["metadata"]["annotations"] = json!({SKIP: "yes", IGNORE_BUDGET: "false"}));
         assert!(!no.wish.skip && !no.unfrozen);
         let bare = seen(|d| {
-            d["metadata"].as_object_mut().unwrap().retain(|key, _| ["name", "namespace", "resourceVersion"].contains(&key.as_str()));
+            d["metadata"]
+                .as_object_mut()
+                .unwrap()
+                .retain(|key, _| ["name", "namespace", "resourceVersion"].contains(&key.as_str()));
             d["spec"] = json!({});
             d["status"] = json!({});
         });

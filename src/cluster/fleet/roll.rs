@@ -162,6 +162,7 @@ fn watched(seen: &Seen, source: Source, policy: Result<PolicySpec, String>) -> W
         replicas: seen.replicas,
         template: seen.template.clone(),
         generation: seen.generation,
+        observed: seen.observed,
         complete: seen.complete,
         labels: seen.labels.clone(),
         unfrozen: seen.unfrozen,
@@ -184,6 +185,7 @@ mod tests {
             replicas: 1,
             template: "t".into(),
             generation: 1,
+            observed: true,
             complete: true,
             labels: BTreeMap::new(),
             unfrozen: false,
@@ -277,7 +279,9 @@ mod tests {
         let mut roll = Roll::default();
         roll.rule(rule("old", 1, "hold"));
         roll.see(Key::new("todo", "a"), seen(None));
-        let has = |roll: &Roll| roll.claims().into_iter().map(|(rule, claim)| (rule.key.name.clone(), claim.has.len())).collect::<Vec<_>>();
+        let has = |roll: &Roll| {
+            roll.claims().into_iter().map(|(rule, claim)| (rule.key.name.clone(), claim.has.len())).collect::<Vec<_>>()
+        };
         assert_eq!(has(&roll), [("old".into(), 1)]);
         roll.counted();
         assert!(has(&roll).is_empty());

@@ -29,7 +29,8 @@ fn read(object: &Value) -> Result<RolloutPolicy, String> {
 /// What is left for an annotation when nobody needs to be named.
 fn annotation(object: &Value) -> String {
     let fields: Map<String, Value> = object["spec"].as_object().unwrap().clone();
-    Value::Object(fields.into_iter().filter(|(name, _)| !["deployments", "selector"].contains(&name.as_str())).collect()).to_string()
+    Value::Object(fields.into_iter().filter(|(name, _)| !["deployments", "selector"].contains(&name.as_str())).collect())
+        .to_string()
 }
 
 #[test]
@@ -64,11 +65,24 @@ fn the_schema_has_all_fields_and_rules_and_bounds() {
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let fields: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
     let wanted = [
-        "baseline", "deadline", "deployments", "entry", "freezeWhen", "guard", "ingress", "lanes", "path", "probing", "selector", "service",
-        "soak", "then",
+        "baseline",
+        "deadline",
+        "deployments",
+        "entry",
+        "freezeWhen",
+        "guard",
+        "ingress",
+        "lanes",
+        "path",
+        "probing",
+        "selector",
+        "service",
+        "soak",
+        "then",
     ];
     assert_eq!(fields, wanted);
-    let rules: Vec<&str> = schema["x-kubernetes-validations"].as_array().unwrap().iter().map(|r| r["rule"].as_str().unwrap()).collect();
+    let rules: Vec<&str> =
+        schema["x-kubernetes-validations"].as_array().unwrap().iter().map(|r| r["rule"].as_str().unwrap()).collect();
     assert_eq!((rules[0], rules.len()), ("has(self.deployments) != has(self.selector)", 5));
     assert!(schema.get("required").is_none(), "everything may be left out, but for one of two");
     assert_bounded(schema, "spec");

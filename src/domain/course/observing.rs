@@ -128,7 +128,8 @@ impl Course {
         match self.head.scenario.observe.and_then(|o| o.ruling) {
             Some(Ruling::BudgetSpent { left, least }) => {
                 let left = left as f64 / 1e4;
-                let message = format!("rollouts are frozen: {left:.1}% of the error budget is left, and {} must be", percent(least));
+                let message =
+                    format!("rollouts are frozen: {left:.1}% of the error budget is left, and {} must be", percent(least));
                 self.decide(VerdictKind::Breach, vec![Reason::new("budget", message)]);
             }
             Some(Ruling::Unhealthy { bad, valid }) => {

@@ -87,7 +87,9 @@ mod tests {
             assert_eq!((read.below, read.to_string().as_str()), (Ppm(ppm), printed), "{text}");
             assert!(pattern.is_match(text) && pattern.is_match(printed), "{text}");
         }
-        for text in ["", "10%", "budget", "budget < 10", "budget > 10%", "budget <= 10%", "budget < 101%", "budget < -1%", "burn < 10%"] {
+        for text in
+            ["", "10%", "budget", "budget < 10", "budget > 10%", "budget <= 10%", "budget < 101%", "budget < -1%", "burn < 10%"]
+        {
             assert!(text.parse::<FreezeWhen>().unwrap_err().contains("`budget < 10%`"), "{text}");
         }
     }

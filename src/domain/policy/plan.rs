@@ -35,6 +35,8 @@ pub struct Watched {
     pub template: Name,
     /// `metadata.generation`
     pub generation: i64,
+    /// Its controller has seen this generation: before that nobody knows whether a rollout has begun.
+    pub observed: bool,
     /// The latest template is rolled out.
     pub complete: bool,
     /// Of the pod template: what Services select by.
@@ -79,7 +81,8 @@ impl Book {
         if !self.known && self.judged.is_none() && watched.complete {
             self.judged = Some(watched.template.clone());
         }
-        self.known = true;
+        // To ask for it is a change of its annotations, and each of those is a new generation.
+        self.known |= watched.observed;
         self.waiting = if self.is_due(watched) { self.waiting.or(Some(now)) } else { None };
     }
 
@@ -90,7 +93,7 @@ impl Book {
 
     /// Its rollout is to be judged.
     fn is_due(&self, watched: &Watched) -> bool {
-        !watched.paused && watched.replicas > 0 && self.judged.as_ref() != Some(&watched.template)
+        self.known && !watched.paused && watched.replicas > 0 && self.judged.as_ref() != Some(&watched.template)
     }
 
     /// A run has ended. `unready` says why it found no way to its target.

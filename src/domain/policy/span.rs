@@ -93,14 +93,18 @@ mod tests {
             assert!(pattern.is_match(text) && text.len() <= LENGTH as usize, "{text}");
             assert_eq!(humantime::parse_duration(text), Ok(read), "{text}");
         }
-        for text in ["", "10", "s", "1 s", "1m 30s", "1d", "1.5s", "-1s", "+1s", "100000s", "1s1s1s1s1s", "1S", "1us", "soon", "1s "] {
+        for text in
+            ["", "10", "s", "1 s", "1m 30s", "1d", "1.5s", "-1s", "+1s", "100000s", "1s1s1s1s1s", "1S", "1us", "soon", "1s "]
+        {
             assert_eq!((parse(text), pattern.is_match(text)), (None, false), "{text}");
         }
     }
 
     #[test]
     fn what_is_written_is_read_again() {
-        for (millis, text) in [(0, "0s"), (1, "1ms"), (1_500, "1s500ms"), (90_000, "1m30s"), (86_400_000, "24h"), (3_600_001, "1h1ms")] {
+        for (millis, text) in
+            [(0, "0s"), (1, "1ms"), (1_500, "1s500ms"), (90_000, "1m30s"), (86_400_000, "24h"), (3_600_001, "1h1ms")]
+        {
             let duration = Duration::from_millis(millis);
             assert_eq!(format(duration), text);
             assert_eq!(parse(text), Some(duration));

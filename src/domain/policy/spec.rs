@@ -177,7 +177,9 @@ impl PolicySpec {
             return Err(shape::NO_TIME.into());
         }
         if self.then.len() > MAX_OBJECTIVES || self.then.iter().any(|o| o.to_string().len() > MAX_OBJECTIVE) {
-            return Err(format!("a policy has at most {MAX_OBJECTIVES} objectives, none of them longer than {MAX_OBJECTIVE} signs"));
+            return Err(format!(
+                "a policy has at most {MAX_OBJECTIVES} objectives, none of them longer than {MAX_OBJECTIVE} signs"
+            ));
         }
         shape::check_path(&self.path)?;
         if self.lanes.is_empty() {
@@ -187,7 +189,10 @@ impl PolicySpec {
             shape::check_lane(name)?;
             lane.path.as_deref().map_or(Ok(()), shape::check_path)?;
             if !(lane.rate > 0.0 && lane.rate <= MAX_RATE) {
-                return Err(format!("lane `{name}`: a rate is above 0 and at most {MAX_RATE} requests a second, not {}", lane.rate));
+                return Err(format!(
+                    "lane `{name}`: a rate is above 0 and at most {MAX_RATE} requests a second, not {}",
+                    lane.rate
+                ));
             }
         }
         self.ingress.as_deref().map_or(Ok(()), |name| shape::check_name("ingress", name))?;

@@ -77,7 +77,11 @@ fn told(claim: &Claim) -> String {
     }];
     parts.extend(claim.lost.iter().take(TOLD).map(|(policy, n)| format!("{n} more of the older policy `{policy}`")));
     let others: usize = claim.lost.values().skip(TOLD).sum();
-    let counted = [(others, "of other older policies"), (claim.annotated, "with an annotation of its own"), (claim.skipped, "left alone by its annotation")];
+    let counted = [
+        (others, "of other older policies"),
+        (claim.annotated, "with an annotation of its own"),
+        (claim.skipped, "left alone by its annotation"),
+    ];
     parts.extend(counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} more {what}")));
     if !claim.missing.is_empty() {
         let more = if claim.missing.len() > TOLD { ", …" } else { "" };
@@ -117,7 +121,10 @@ mod tests {
     #[test]
     fn a_policy_says_what_it_has_and_who_has_the_rest() {
         let has = |n: usize| (0..n).map(|i| format!("d{i}").into()).collect::<Vec<_>>();
-        assert_eq!(ready(&status(&Claim { has: has(1), ..Claim::default() })), ("True", "Selected", "1 Deployment has this policy"));
+        assert_eq!(
+            ready(&status(&Claim { has: has(1), ..Claim::default() })),
+            ("True", "Selected", "1 Deployment has this policy")
+        );
         let claim = Claim { has: has(30), annotated: 2, skipped: 1, ..Claim::default() };
         let many = status(&claim);
         assert_eq!((many.matched, many.deployments.len()), (30, NAMED));
@@ -127,7 +134,10 @@ mod tests {
         let overlapping = status(&Claim { has: has(2), lost, ..Claim::default() });
         let (is, reason, message) = ready(&overlapping);
         assert_eq!((is, reason), ("True", "Overlapping"));
-        assert!(message.contains("; 3 more of the older policy `a`; 1 more") && message.ends_with("; 11 more of other older policies"), "{message}");
+        assert!(
+            message.contains("; 3 more of the older policy `a`; 1 more") && message.ends_with("; 11 more of other older policies"),
+            "{message}"
+        );
         let missing = status(&Claim { missing: ["x", "y"].map(str::to_owned).into(), ..Claim::default() });
         assert_eq!(ready(&missing), ("True", "NothingSelected", "no Deployment has this policy; 2 not there: x, y"));
     }

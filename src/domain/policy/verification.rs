@@ -254,7 +254,8 @@ mod tests {
     fn what_was_counted_before_a_gap_counts_and_the_gap_is_told() {
         let course = fold(&healthy());
         let alone = VerificationStatus::of(&course, &VerificationStatus::begin("t"), NOW);
-        let left = |errors| VerificationStatus { requests: 1_000, errors, updated: "then".into(), ..VerificationStatus::begin("t") };
+        let left =
+            |errors| VerificationStatus { requests: 1_000, errors, updated: "then".into(), ..VerificationStatus::begin("t") };
         let resumed = VerificationStatus::of(&course, &left(1).resume(NOW), "later");
         assert_eq!((resumed.requests, resumed.errors), (alone.requests + 1_000, alone.errors + 1));
         assert_eq!((resumed.verdict, resumed.template.as_str()), (Some(VerdictKind::Pass), "t"));

@@ -13,6 +13,7 @@ fn watched() -> Watched {
         replicas: 4,
         template: "a".into(),
         generation: 1,
+        observed: true,
         complete: true,
         labels: BTreeMap::new(),
         unfrozen: false,
@@ -21,6 +22,11 @@ fn watched() -> Watched {
 
 fn rolling() -> Watched {
     Watched { complete: false, template: "b".into(), ..watched() }
+}
+
+/// Its controller has not seen the latest change.
+fn unseen() -> Watched {
+    Watched { observed: false, complete: false, ..watched() }
 }
 
 /// What is remembered after this was seen.
@@ -48,6 +54,10 @@ fn a_rollout_is_judged_once() {
     let cases = [
         ("complete from the beginning", watched(), book(&[watched()]), false),
         ("under way when the service begins", rolling(), book(&[rolling()]), true),
+        ("not seen by its controller since it was asked for", unseen(), book(&[unseen()]), false),
+        ("complete, as was seen later", watched(), book(&[unseen(), watched()]), false),
+        ("under way, as was seen later", rolling(), book(&[unseen(), rolling()]), true),
+        ("a change that its controller has not seen", Watched { observed: false, ..rolling() }, book(&[watched()]), true),
         ("another template since", rolling(), book(&[watched(), rolling()]), true),
         ("one that was quicker than we look", Watched { complete: true, ..rolling() }, book(&[watched()]), true),
         ("paused", Watched { paused: true, ..rolling() }, book(&[watched()]), false),

@@ -11,7 +11,7 @@ fn nothing_said_means_the_usual() {
     assert_eq!((usual.probing.every, usual.freeze_when, usual.way()), (Duration::from_secs(10), None, Way::Ingress(None)));
     let scenario = usual.scenario("todo", "backend").unwrap();
     assert_eq!((&*scenario.target.namespace, &*scenario.target.deployment), ("todo", "backend"));
-    assert!(scenario.when.is_empty() && scenario.observe.is_some_and(|o| !o.wait && !o.endless && o.renew.is_none()));
+    assert!(scenario.when.is_empty() && scenario.observe.is_some_and(|o| !o.wait && !o.endless && o.ruling.is_none()));
     assert_eq!(scenario.then[0].to_string(), "availability >= 99%");
     assert!(scenario.traffic.lanes.values().all(|lane| lane.entry == scenario::Entry::Ingress));
 }
@@ -39,7 +39,10 @@ fn what_is_written_down_is_read_again() {
                 deadline: 24h\nfreezeWhen: budget<2.5%\ningress: web\nprobing: {every: 1500ms}\n";
     let spec = PolicySpec::parse(text).unwrap();
     let written = serde_json::to_value(&spec).unwrap();
-    assert_eq!((&written["soak"], &written["deadline"], &written["probing"]), (&json!("1m30s"), &json!("24h"), &json!({"every": "1s500ms"})));
+    assert_eq!(
+        (&written["soak"], &written["deadline"], &written["probing"]),
+        (&json!("1m30s"), &json!("24h"), &json!({"every": "1s500ms"}))
+    );
     assert_eq!((&written["freezeWhen"], &written["then"]), (&json!("budget < 2.5%"), &json!(["kept.p99.9 < 1s 500ms"])));
     assert_eq!(PolicySpec::read(written), Ok(spec));
 }
