@@ -12,6 +12,7 @@ mod load;
 mod manifests;
 mod node;
 mod page;
+mod policies;
 mod program;
 mod real;
 mod workload;

@@ -1,21 +1,33 @@
-//! All Deployments that a policy asks for: one watch for all of them.
+//! All Deployments that a policy asks for: one watch for Deployments and one for RolloutPolicies, however many of either there are. Of each
+//! Deployment only that is kept which matters here.
+
+mod light;
+mod roll;
+mod scribe;
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use futures_util::StreamExt;
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::runtime::watcher;
+use futures_util::stream::{self, BoxStream};
+use kube::api::DynamicObject;
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
-use super::watch::stream;
+use self::light::Light;
+use self::roll::Roll;
+use self::scribe::Scribe;
+use super::policy;
+use crate::domain::policy::Key;
 use crate::domain::policy::plan::Watched;
-use crate::domain::policy::spec::PolicySpec;
-use crate::domain::policy::{ANNOTATION, Key};
 
-/// Deployments are listed so many at a time.
+/// Objects are listed so many at a time.
 const PAGE: u32 = 200;
+/// When the API knows no RolloutPolicies, or does not let them be read, it is asked again after this.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+/// When it knew them before, it is asked once more before they count as gone: one that starts may not know all kinds yet.
+const CONFIRM: Duration = Duration::from_secs(10);
 
 /// What the watch tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,46 +44,33 @@ pub enum Sighting {
     Restored,
 }
 
-/// Watches until the receiver is gone. What breaks is retried. All namespaces, unless one is named.
-pub async fn follow(client: Client, namespace: Option<String>, out: mpsc::Sender<Sighting>) {
-    let api: Api<Deployment> = namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), &ns));
-    let mut stream = std::pin::pin!(stream(api, watcher::Config::default().page_size(PAGE)));
-    let (mut known, mut listed, mut broken) = (BTreeSet::new(), BTreeSet::new(), false);
-    while let Some(item) = stream.next().await {
-        let mut news = Vec::new();
-        if broken && item.is_ok() {
-            broken = false;
-            news.push(Sighting::Restored);
-        }
-        match item {
-            Err(error) if !broken => {
-                broken = true;
-                news.push(Sighting::Lost(super::chain(&error)));
-            }
-            Err(_) => {}
-            Ok(watcher::Event::Init) => listed.clear(),
-            Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                let key = key(&object);
-                if let Some(watched) = watched(&object) {
-                    listed.insert(key.clone());
-                    known.insert(key.clone());
-                    news.push(Sighting::Seen(key, Box::new(watched)));
-                } else if known.remove(&key) {
-                    news.push(Sighting::Gone(key));
+/// Watches until the receiver is gone. What breaks is retried. All namespaces, unless one is named. `writer` writes how policies stand.
+pub async fn follow(reader: Client, writer: Client, namespace: Option<String>, out: mpsc::Sender<Sighting>) {
+    let api: Api<Light> = match &namespace {
+        Some(namespace) => Api::namespaced(reader.clone(), namespace),
+        None => Api::all(reader.clone()),
+    };
+    let mut deployments = std::pin::pin!(super::watch::stream(api, config()));
+    let policies = policy::api(&reader, namespace.as_deref());
+    let mut rules = look(&policies, Duration::ZERO);
+    let mut fleet = Fleet::new(writer);
+    loop {
+        let news = tokio::select! {
+            () = out.closed() => return,
+            Some(item) = deployments.next() => fleet.deployment(item),
+            Some(item) = rules.next() => match item {
+                Err(error) if let Some(code) = absent(&error) => {
+                    let (news, pause) = fleet.no_policies(code);
+                    rules = look(&policies, pause);
+                    news
                 }
+                item => fleet.policy(item),
+            },
+            Some(done) = fleet.scribe.done() => {
+                fleet.scribe.take(done);
+                Vec::new()
             }
-            Ok(watcher::Event::InitDone) => {
-                news.extend(known.difference(&listed).cloned().map(Sighting::Gone));
-                known.retain(|key| listed.contains(key));
-                news.push(Sighting::Listed);
-            }
-            Ok(watcher::Event::Delete(object)) => {
-                let key = key(&object);
-                if known.remove(&key) {
-                    news.push(Sighting::Gone(key));
-                }
-            }
-        }
+        };
         for sighting in news {
             if out.send(sighting).await.is_err() {
                 return;
@@ -80,84 +79,196 @@ pub async fn follow(client: Client, namespace: Option<String>, out: mpsc::Sender
     }
 }
 
-fn key(d: &Deployment) -> Key {
-    let text = |t: &Option<String>| t.clone().unwrap_or_default();
-    Key::new(&text(&d.metadata.namespace), &text(&d.metadata.name))
+fn config() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
 }
 
-/// What matters of a Deployment; nothing when nobody asks for it.
-fn watched(d: &Deployment) -> Option<Watched> {
-    let asked = d.metadata.annotations.as_ref()?.get(ANNOTATION)?;
-    let spec = d.spec.clone().unwrap_or_default();
-    let replicas = spec.replicas.unwrap_or(1);
-    let generation = d.metadata.generation.unwrap_or(0);
-    let mut hasher = DefaultHasher::new();
-    serde_json::to_string(&spec.template).unwrap_or_default().hash(&mut hasher);
-    Some(Watched {
-        uid: d.metadata.uid.clone().unwrap_or_default(),
-        policy: PolicySpec::parse(asked),
-        paused: spec.paused.unwrap_or(false),
-        replicas,
-        template: hasher.finish(),
-        generation,
-        complete: is_complete(d, replicas, generation),
-    })
+/// The policies, from after `pause` on.
+fn look(api: &Api<DynamicObject>, pause: Duration) -> BoxStream<'static, watcher::Result<Event<DynamicObject>>> {
+    let api = api.clone();
+    stream::once(tokio::time::sleep(pause)).flat_map(move |()| super::watch::stream(api.clone(), config()).boxed()).boxed()
 }
 
-/// The latest template is rolled out; that not everything is available, because a pod crashed since, does not change that.
-fn is_complete(d: &Deployment, replicas: i32, generation: i64) -> bool {
-    let status = d.status.clone().unwrap_or_default();
-    let count = |n: Option<i32>| n.unwrap_or(0) == replicas;
-    let said = status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|c| c.type_ == "Progressing" && c.reason.as_deref() == Some("NewReplicaSetAvailable"));
-    status.observed_generation.unwrap_or(0) >= generation
-        && count(status.replicas)
-        && count(status.updated_replicas)
-        && (said || count(status.available_replicas))
+/// The code with which the API says that it does not have the kind, or does not show it.
+fn absent(error: &watcher::Error) -> Option<u16> {
+    let code = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code,
+        watcher::Error::WatchError(status) => status.code,
+        _ => return None,
+    };
+    matches!(code, 403 | 404).then_some(code)
+}
+
+/// What is known of one kind's list.
+#[derive(Default)]
+struct Listing {
+    /// Seen since the list began.
+    seen: BTreeSet<Key>,
+    /// It was whole once.
+    whole: bool,
+    broken: bool,
+}
+
+/// What an event comes down to.
+enum Change<K> {
+    Is(Key, K),
+    Gone(Key),
+}
+
+impl Listing {
+    /// The changes that an event brings. `known` are all that were there so far.
+    fn changes<K>(&mut self, event: Event<K>, key: fn(&K) -> Key, known: impl FnOnce() -> Vec<Key>) -> Vec<Change<K>> {
+        match event {
+            Event::Init => {
+                self.seen.clear();
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                let key = key(&object);
+                self.seen.insert(key.clone());
+                vec![Change::Is(key, object)]
+            }
+            Event::Apply(object) => vec![Change::Is(key(&object), object)],
+            Event::Delete(object) => vec![Change::Gone(key(&object))],
+            Event::InitDone => {
+                self.whole = true;
+                let seen = std::mem::take(&mut self.seen);
+                known().into_iter().filter(|key| !seen.contains(key)).map(Change::Gone).collect()
+            }
+        }
+    }
+}
+
+/// Both lists, and what is made of them.
+struct Fleet {
+    deployments: Listing,
+    policies: Listing,
+    roll: Roll,
+    scribe: Scribe,
+    /// The API said that it knows no policies, although it knew them before.
+    doubted: bool,
+    /// All there are were told.
+    listed: bool,
+}
+
+impl Fleet {
+    fn new(writer: Client) -> Self {
+        Self {
+            deployments: Listing::default(),
+            policies: Listing::default(),
+            roll: Roll::default(),
+            scribe: Scribe::new(writer),
+            doubted: false,
+            listed: false,
+        }
+    }
+
+    fn deployment(&mut self, item: watcher::Result<Event<Light>>) -> Vec<Sighting> {
+        let (event, mut news) = match self.hear(item, |fleet| &mut fleet.deployments) {
+            Ok(heard) => heard,
+            Err(news) => return news,
+        };
+        let (listing, roll) = (&mut self.deployments, &mut self.roll);
+        for change in listing.changes(event, Light::key, || roll.deployments()) {
+            match change {
+                Change::Is(key, light) => self.roll.see(key, light.seen),
+                Change::Gone(key) => self.roll.lose(&key),
+            }
+        }
+        news.extend(self.news());
+        news
+    }
+
+    fn policy(&mut self, item: watcher::Result<Event<DynamicObject>>) -> Vec<Sighting> {
+        let (event, mut news) = match self.hear(item, |fleet| &mut fleet.policies) {
+            Ok(heard) => heard,
+            Err(news) => return news,
+        };
+        self.doubted = false;
+        let (listing, roll) = (&mut self.policies, &mut self.roll);
+        for change in listing.changes(event, policy::key, || roll.policies()) {
+            match change {
+                Change::Is(_, object) => {
+                    let rule = policy::rule(&object);
+                    self.scribe.know(&rule, || policy::status(&object));
+                    self.roll.rule(rule);
+                }
+                Change::Gone(key) => self.unrule(&key),
+            }
+        }
+        news.extend(self.news());
+        news
+    }
+
+    /// The API does not have the kind, or does not show it: then there are annotations alone. Answers with when to look again.
+    fn no_policies(&mut self, code: u16) -> (Vec<Sighting>, Duration) {
+        if code == 403 {
+            tracing::warn!("RolloutPolicies may not be read: those that were read so far are in force, and annotations");
+        } else if !self.doubted && !self.roll.policies().is_empty() {
+            self.doubted = true;
+            return (Vec::new(), CONFIRM);
+        } else {
+            if self.doubted || !self.policies.whole {
+                tracing::info!("the API knows no RolloutPolicies: annotations alone ask for Deployments");
+            }
+            self.doubted = false;
+            self.roll.policies().iter().for_each(|key| self.unrule(key));
+        }
+        let mut news = Vec::from_iter(self.restored(|fleet| &mut fleet.policies));
+        self.policies.whole = true;
+        news.extend(self.news());
+        (news, LOOK_AGAIN)
+    }
+
+    fn unrule(&mut self, key: &Key) {
+        self.scribe.forget(key);
+        self.roll.unrule(key);
+    }
+
+    /// Takes an item of a watch apart; of one that is broken there is nothing but that to tell.
+    fn hear<K>(
+        &mut self,
+        item: watcher::Result<Event<K>>,
+        of: fn(&mut Self) -> &mut Listing,
+    ) -> Result<(Event<K>, Vec<Sighting>), Vec<Sighting>> {
+        match item {
+            Ok(event) => Ok((event, Vec::from_iter(self.restored(of)))),
+            Err(error) => {
+                let before = self.is_broken();
+                of(self).broken = true;
+                Err(if before { Vec::new() } else { vec![Sighting::Lost(super::chain(&error))] })
+            }
+        }
+    }
+
+    fn restored(&mut self, of: fn(&mut Self) -> &mut Listing) -> Option<Sighting> {
+        let before = self.is_broken();
+        of(self).broken = false;
+        (before && !self.is_broken()).then_some(Sighting::Restored)
+    }
+
+    const fn is_broken(&self) -> bool {
+        self.deployments.broken || self.policies.broken
+    }
+
+    /// What is to be told now, and has what is to be written written.
+    fn news(&mut self) -> Vec<Sighting> {
+        let mut news = self.roll.news(self.policies.whole);
+        if !(self.deployments.whole && self.policies.whole) {
+            return news;
+        }
+        for (rule, claim) in self.roll.claims() {
+            self.scribe.want(rule, &claim);
+        }
+        self.roll.counted();
+        if !std::mem::replace(&mut self.listed, true) {
+            news.push(Sighting::Listed);
+        }
+        news
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn deployment(change: impl FnOnce(&mut Value)) -> Option<Watched> {
-        let mut object = json!({
-            "metadata": {"name": "backend", "namespace": "todo", "uid": "u", "generation": 3, "annotations": {ANNOTATION: "{}"}},
-            "spec": {"replicas": 4, "selector": {}, "template": {"spec": {"containers": [{"name": "c", "image": "i:1"}]}}},
-            "status": {"observedGeneration": 3, "replicas": 4, "updatedReplicas": 4, "availableReplicas": 4},
-        });
-        change(&mut object);
-        watched(&serde_json::from_value(object).unwrap())
-    }
-
-    #[test]
-    fn only_what_is_annotated_is_watched_and_templates_are_told_apart() {
-        let usual = deployment(|_| {}).unwrap();
-        assert!(usual.complete && !usual.paused && usual.replicas == 4 && usual.policy == Ok(PolicySpec::default()));
-        assert_eq!(deployment(|d| d["metadata"]["annotations"] = json!({"other": "{}"})), None);
-        let rolled = deployment(|d| d["spec"]["template"]["spec"]["containers"][0]["image"] = "i:2".into()).unwrap();
-        assert_ne!(rolled.template, usual.template);
-        let paused = deployment(|d| d["spec"]["paused"] = true.into()).unwrap();
-        assert!(paused.paused && paused.template == usual.template);
-        assert!(deployment(|d| d["metadata"]["annotations"][ANNOTATION] = "guard: pray".into()).unwrap().policy.is_err());
-    }
-
-    #[test]
-    fn a_rollout_is_complete_when_its_controller_has_seen_it_and_all_pods_are_of_it() {
-        let complete = |change: fn(&mut Value)| deployment(change).unwrap().complete;
-        assert!(!complete(|d| d["metadata"]["generation"] = 4.into()));
-        assert!(!complete(|d| d["status"]["updatedReplicas"] = 3.into()));
-        assert!(!complete(|d| d["status"]["replicas"] = 5.into()));
-        assert!(!complete(|d| d["status"]["availableReplicas"] = 3.into()));
-        let crashed_since = |d: &mut Value| {
-            d["status"]["availableReplicas"] = 3.into();
-            d["status"]["conditions"] = json!([{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]);
-        };
-        assert!(complete(crashed_since));
-    }
-}
+mod tests;

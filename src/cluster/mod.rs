@@ -9,6 +9,7 @@ pub mod count;
 pub mod discover;
 pub mod fleet;
 mod kinds;
+pub mod policy;
 pub mod put_back;
 pub mod review;
 mod time;

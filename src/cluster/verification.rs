@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::ClusterError;
 use super::act::FIELD_MANAGER;
+use super::policy::RolloutPolicy;
 use crate::domain::policy::Key;
 use crate::domain::policy::spec::PolicySpec;
 use crate::domain::policy::verification::VerificationStatus;
@@ -41,6 +42,7 @@ const PAGE: u32 = 500;
     printcolumn = r#"{"name": "Action", "type": "string", "jsonPath": ".status.action", "priority": 1}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "what is verified is written once, by the verifier"}]))]
 pub struct RolloutVerificationSpec {
     /// The Deployment, of the same namespace.
     pub target_ref: TargetRef,
@@ -53,8 +55,10 @@ pub struct RolloutVerificationSpec {
 #[serde(rename_all = "camelCase")]
 pub struct TargetRef {
     /// `Deployment`
+    #[schemars(length(max = 63))]
     pub kind: String,
     /// `metadata.name`
+    #[schemars(length(max = 253))]
     pub name: String,
 }
 
@@ -175,10 +179,11 @@ pub async fn tell(client: &Client, subject: &Subject, status: &VerificationStatu
     api.create(&PostParams::default(), &event).await.map(drop).map_err(ClusterError::new(operation))
 }
 
-/// The kinds that the service keeps its verifications in, as YAML: `k8s/verifier/base/crds.yaml`.
+/// The kinds that the service reads policies from and keeps verifications in, as YAML: `k8s/verifier/base/crds.yaml`.
 pub fn manifests() -> Result<String, String> {
-    let text = serde_saphyr::to_string(&RolloutVerification::crd()).map_err(|e| e.to_string())?;
-    Ok(format!("# Made from the types of `verifier`: `verifier manifests` prints it.\n{text}"))
+    let text = |kind| serde_saphyr::to_string(&kind).map_err(|e| e.to_string());
+    let (policy, verification) = (text(RolloutPolicy::crd())?, text(RolloutVerification::crd())?);
+    Ok(format!("# Made from the types of `verifier`: `verifier manifests` prints it.\n{policy}---\n{verification}"))
 }
 
 #[cfg(test)]
@@ -193,8 +198,9 @@ mod tests {
             std::fs::write(path, &text).unwrap();
         }
         assert_eq!(std::fs::read_to_string(path).unwrap(), text, "UPDATE_GOLDEN=1 writes it anew");
-        let back: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
-        assert_eq!(back, serde_json::to_value(RolloutVerification::crd()).unwrap(), "the YAML says what the types say");
+        let back: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let types = [RolloutPolicy::crd(), RolloutVerification::crd()].map(|kind| serde_json::to_value(kind).unwrap());
+        assert_eq!(back, types, "the YAML says what the types say");
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn below(rest: &str) -> Option<&str> {
 }
 
 /// `99.5%` or `0.995`, at most four decimals of a percent.
-fn share(value: &str) -> Option<Ppm> {
+pub(in crate::domain) fn share(value: &str) -> Option<Ppm> {
     let ppm = match value.strip_suffix('%') {
         Some(percent) => parts(percent.trim_end(), 10_000)?,
         None => parts(value, u64::from(Ppm::ONE))?,

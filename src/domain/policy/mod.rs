@@ -1,9 +1,15 @@
-//! What the in-cluster service decides: what a policy means, which runs there are, what a verification says, what is left of an error budget,
-//! and what is forgotten. Pure: `now` is an argument, in time since the service began.
+//! What the in-cluster service decides: what a policy means and whose it is, which runs there are, what a verification says, what is left of an
+//! error budget, and what is forgotten. Pure: `now` is an argument, in time since the service began.
 
 pub mod budget;
+pub mod freeze;
 pub mod plan;
+pub mod selection;
+pub mod shape;
+mod span;
 pub mod spec;
+pub mod standing;
+pub mod template;
 pub mod verification;
 
 use std::fmt;
@@ -13,8 +19,14 @@ use super::traffic::Name;
 /// The annotation that asks for a Deployment to be verified; its value is a [`spec::PolicySpec`] as YAML or JSON.
 pub const ANNOTATION: &str = "verifier.dev/policy";
 
+/// The annotation by which a Deployment is left alone, whatever policies there are: `"true"`.
+pub const SKIP: &str = "verifier.dev/skip";
+
 /// The annotation by which somebody rolls out although the error budget is spent: `"true"`.
 pub const IGNORE_BUDGET: &str = "verifier.dev/ignore-budget";
+
+/// What the two of them say.
+pub const YES: &str = "true";
 
 /// Where a policy was written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,65 +7,120 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::plan::Mode;
+use super::Way;
+use super::freeze::FreezeWhen;
+use super::shape::{self, MAX_OBJECTIVE, MAX_OBJECTIVES, MAX_RATE};
+use super::span::{self, Range};
 use crate::domain::objective::{Goal, Objective, Ppm};
 use crate::domain::rollout::guard::Guard;
-use crate::domain::scenario::{self, Observe, Scenario, human};
+use crate::domain::scenario::{self, Scenario};
+use crate::domain::traffic::Name;
 
 /// A policy may not be larger than this.
 const MAX_BYTES: usize = 16 * 1024;
-/// No lane of a policy sends more slots a second than this: it goes on all day.
-const MAX_RATE: f64 = 500.0;
-/// A run that waits for a rollout ends after this, so that its tables begin anew.
-const RENEW: Duration = Duration::from_hours(1);
 /// How long it may take until the target has been found and asked for the first time.
 const FOUND_WITHIN: Duration = Duration::from_secs(30);
 /// The least that error budgets are reckoned over.
 const WINDOW: Duration = Duration::from_secs(30);
-/// How long a run that only measures may last; then the next one does.
-const ENDLESS: Duration = Duration::from_hours(1);
 
-/// What is asked of a Deployment. Names nothing outside of it: traffic goes through the Ingress that leads to it, and nowhere else.
+const SOAK: Range = Range { least: Duration::ZERO, most: Duration::from_hours(1) };
+const BASELINE: Range = Range { least: Duration::ZERO, most: Duration::from_hours(1) };
+const DEADLINE: Range = Range { least: Duration::from_secs(1), most: Duration::from_hours(24) };
+const EVERY: Range = Range { least: Duration::from_secs(1), most: Duration::from_mins(10) };
+
+/// What is asked of a Deployment. Names nothing outside of its namespace: traffic goes through the Ingress that leads to it, or to its Service,
+/// and nowhere else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = shape::rules()))]
 pub struct PolicySpec {
     /// What must hold: `availability >= 99%`, `p99 < 500ms`.
-    #[schemars(with = "Vec<String>")]
+    #[schemars(schema_with = "shape::objectives")]
     pub then: Vec<Objective>,
     /// What a breach does to the Deployment: `none`, `pause`, `hold` or `undo`.
     pub guard: Guard,
     /// What is asked for; what the Ingress leads to the Deployment when it is left out.
+    #[schemars(schema_with = "shape::path")]
     pub path: String,
-    /// Ways of sending, by name: `fresh` opens a connection for each request, `kept` keeps them.
+    /// Where requests enter: `ingress`, as users do, or `service`, as other pods do. The Ingress, unless a Service is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Entry")]
+    pub entry: Option<Entry>,
+    /// The Ingress to go through, of the same namespace. The first one that leads to the Deployment when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::name")]
+    pub ingress: Option<String>,
+    /// The Service to ask, of the same namespace. The first one that selects the Deployment's pods when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::name")]
+    pub service: Option<String>,
+    /// Ways of sending while a rollout is judged, by name: `fresh` opens a connection for each request, `kept` keeps them, `stream` reads
+    /// long answers.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = shape::LANES.len(), "x-kubernetes-validations" = shape::lanes()))]
     pub lanes: BTreeMap<String, LaneSpec>,
+    /// How the service is asked between rollouts.
+    pub probing: ProbingSpec,
+    /// Rollouts are frozen while the error budget is nearly spent: `budget < 10%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "FreezeWhen")]
+    pub freeze_when: Option<FreezeWhen>,
     /// Measured on for so long after a rollout is complete: `10s`.
-    #[serde(with = "human")]
-    #[schemars(with = "String")]
+    #[serde(with = "span")]
+    #[schemars(with = "String", extend("pattern" = span::PATTERN, "maxLength" = span::LENGTH, "x-kubernetes-validations" = SOAK.rule()))]
     pub soak: Duration,
     /// The service must have been healthy for so long before a rollout, or it is inconclusive: `0s` demands nothing.
-    #[serde(with = "human")]
-    #[schemars(with = "String")]
+    #[serde(with = "span")]
+    #[schemars(with = "String", extend("pattern" = span::PATTERN, "maxLength" = span::LENGTH, "x-kubernetes-validations" = BASELINE.rule()))]
     pub baseline: Duration,
     /// A rollout that takes longer is inconclusive.
-    #[serde(with = "human")]
-    #[schemars(with = "String")]
+    #[serde(with = "span")]
+    #[schemars(with = "String", extend("pattern" = span::PATTERN, "maxLength" = span::LENGTH, "x-kubernetes-validations" = DEADLINE.rule()))]
     pub deadline: Duration,
+}
+
+/// Where requests enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Entry {
+    /// Through an Ingress, as users do.
+    Ingress,
+    /// At the cluster address of a Service, as other pods do.
+    Service,
 }
 
 /// One way of sending.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct LaneSpec {
-    /// Requests a second.
+    /// Requests a second: above 0, at most 500.
+    #[schemars(extend("minimum" = 0, "exclusiveMinimum" = true, "maximum" = MAX_RATE))]
     pub rate: f64,
     /// Another path than the policy's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::path")]
     pub path: Option<String>,
+}
+
+/// How a service is asked between rollouts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct ProbingSpec {
+    /// One request each time: `10s`.
+    #[serde(with = "span")]
+    #[schemars(with = "String", extend("pattern" = span::PATTERN, "maxLength" = span::LENGTH, "x-kubernetes-validations" = EVERY.rule()))]
+    pub every: Duration,
 }
 
 impl Default for LaneSpec {
     fn default() -> Self {
         Self { rate: 10.0, path: None }
+    }
+}
+
+impl Default for ProbingSpec {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(10) }
     }
 }
 
@@ -75,7 +130,12 @@ impl Default for PolicySpec {
             then: vec![Objective { lane: None, goal: Goal::Availability(Ppm(990_000)) }],
             guard: Guard::None,
             path: "/".into(),
+            entry: None,
+            ingress: None,
+            service: None,
             lanes: ["fresh", "kept"].into_iter().map(|name| (name.to_owned(), LaneSpec::default())).collect(),
+            probing: ProbingSpec::default(),
+            freeze_when: None,
             soak: Duration::from_secs(10),
             baseline: Duration::ZERO,
             deadline: Duration::from_mins(15),
@@ -100,12 +160,59 @@ impl PolicySpec {
         Ok(spec)
     }
 
-    /// What types alone cannot say.
+    /// The same from an object.
+    pub fn read(value: Value) -> Result<Self, String> {
+        let spec: Self = serde_json::from_value(value).map_err(|e| e.to_string())?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// What types alone cannot say. Whatever passes also passes the schema of a policy, as it is written here.
     pub fn check(&self) -> Result<(), String> {
-        if let Some((name, lane)) = self.lanes.iter().find(|(_, lane)| lane.rate > MAX_RATE) {
-            return Err(format!("lane `{name}`: {} requests a second are more than a policy may ask for ({MAX_RATE})", lane.rate));
+        SOAK.check("soak", self.soak)?;
+        BASELINE.check("baseline", self.baseline)?;
+        DEADLINE.check("deadline", self.deadline)?;
+        EVERY.check("probing.every", self.probing.every)?;
+        if self.deadline <= self.soak {
+            return Err(shape::NO_TIME.into());
         }
-        self.scenario("namespace", "deployment", Mode::Follow).map(drop)
+        if self.then.len() > MAX_OBJECTIVES || self.then.iter().any(|o| o.to_string().len() > MAX_OBJECTIVE) {
+            return Err(format!(
+                "a policy has at most {MAX_OBJECTIVES} objectives, none of them longer than {MAX_OBJECTIVE} signs"
+            ));
+        }
+        shape::check_path(&self.path)?;
+        if self.lanes.is_empty() {
+            return Err("a policy has at least one lane".into());
+        }
+        for (name, lane) in &self.lanes {
+            shape::check_lane(name)?;
+            lane.path.as_deref().map_or(Ok(()), shape::check_path)?;
+            if !(lane.rate > 0.0 && lane.rate <= MAX_RATE) {
+                return Err(format!(
+                    "lane `{name}`: a rate is above 0 and at most {MAX_RATE} requests a second, not {}",
+                    lane.rate
+                ));
+            }
+        }
+        self.ingress.as_deref().map_or(Ok(()), |name| shape::check_name("ingress", name))?;
+        self.service.as_deref().map_or(Ok(()), |name| shape::check_name("service", name))?;
+        match (&self.ingress, &self.service, self.entry) {
+            (Some(_), Some(_), _) => Err(shape::NOT_BOTH.to_owned()),
+            (Some(_), None, Some(Entry::Service)) => Err(shape::NOT_SERVICE.to_owned()),
+            (None, Some(_), Some(Entry::Ingress)) => Err(shape::NOT_INGRESS.to_owned()),
+            _ => Ok(()),
+        }?;
+        self.scenario("namespace", "deployment").map(drop)
+    }
+
+    /// Where requests enter.
+    pub fn way(&self) -> Way {
+        let name = |name: &Option<String>| name.as_deref().map(Name::from);
+        match (&self.service, self.entry) {
+            (None, None | Some(Entry::Ingress)) => Way::Ingress(name(&self.ingress)),
+            (service, _) => Way::Service(name(service)),
+        }
     }
 
     /// Requests a second of all lanes.
@@ -120,11 +227,12 @@ impl PolicySpec {
         promised.max().unwrap_or(Ppm(990_000))
     }
 
-    /// The run that the policy asks for.
-    pub fn scenario(&self, namespace: &str, deployment: &str, mode: Mode) -> Result<Scenario, String> {
+    /// The run that a rollout is judged by.
+    pub fn scenario(&self, namespace: &str, deployment: &str) -> Result<Scenario, String> {
         let span = |d: Duration| humantime::format_duration(d).to_string();
+        let entry = if matches!(self.way(), Way::Service(_)) { "service" } else { "ingress" };
         let lanes = self.lanes.iter().map(|(name, lane)| {
-            let mut value = json!({"rate": lane.rate});
+            let mut value = json!({"rate": lane.rate, "entry": entry});
             if let Some(path) = &lane.path {
                 value["path"] = path.as_str().into();
             }
@@ -133,79 +241,20 @@ impl PolicySpec {
         let then: Vec<Value> = self.then.iter().map(|o| Value::from(o.to_string())).collect();
         let text = json!({
             "name": "serve",
-            "about": "A Deployment is probed all day; a rollout of it is held against objectives while it happens.",
+            "about": "A rollout of a Deployment that is probed all day is held against objectives while it happens.",
             "target": {"deployment": deployment, "namespace": namespace},
             "given": {"healthy_for": span(self.baseline), "ready_within": span(FOUND_WITHIN)},
             "traffic": {"path": self.path, "lanes": lanes.collect::<serde_json::Map<_, _>>()},
-            "observe": {"wait": true},
+            "observe": {"wait": false},
             "then": then,
             "window": span(self.soak.max(WINDOW)),
             "soak": span(self.soak),
             "deadline": span(self.deadline),
             "guard": self.guard,
         });
-        let mut scenario = scenario::parse("policy", &text.to_string(), &[]).map_err(|e| e.message)?;
-        match mode {
-            Mode::Follow => scenario.observe = Some(Observe { wait: true, endless: false, renew: Some(RENEW) }),
-            Mode::Measure => {
-                scenario.observe = Some(Observe { wait: true, endless: true, renew: None });
-                scenario.deadline = ENDLESS;
-            }
-        }
-        Ok(scenario)
+        scenario::parse("policy", &text.to_string(), &[]).map_err(|e| e.message)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_said_means_the_usual() {
-        for text in ["", "{}", " \n"] {
-            assert_eq!(PolicySpec::parse(text), Ok(PolicySpec::default()), "{text:?}");
-        }
-        let usual = PolicySpec::default();
-        assert_eq!((usual.guard, usual.rate(), usual.promise()), (Guard::None, 20.0, Ppm(990_000)));
-        let scenario = usual.scenario("todo", "backend", Mode::Follow).unwrap();
-        assert_eq!((&*scenario.target.namespace, &*scenario.target.deployment), ("todo", "backend"));
-        assert!(scenario.when.is_empty() && scenario.observe.is_some_and(|o| o.wait && !o.endless && o.renew.is_some()));
-        assert_eq!(scenario.then[0].to_string(), "availability >= 99%");
-        let measuring = usual.scenario("todo", "backend", Mode::Measure).unwrap();
-        assert!(measuring.observe.is_some_and(|o| o.endless));
-    }
-
-    #[test]
-    fn yaml_and_json_say_the_same() {
-        let yaml =
-            "then: [availability >= 99.9%, p99 < 300ms]\nguard: hold\npath: /api/todos\nlanes: {fresh: {rate: 50}}\nsoak: 3s\n";
-        let json = r#"{"then": ["availability >= 99.9%", "p99 < 300ms"], "guard": "hold", "path": "/api/todos",
-            "lanes": {"fresh": {"rate": 50}}, "soak": "3s"}"#;
-        let spec = PolicySpec::parse(yaml).unwrap();
-        assert_eq!(PolicySpec::parse(json).as_ref(), Ok(&spec));
-        assert_eq!((spec.guard, spec.rate(), spec.promise()), (Guard::Hold, 50.0, Ppm(999_000)));
-        let scenario = spec.scenario("a", "b", Mode::Follow).unwrap();
-        assert_eq!((&*scenario.traffic.path, scenario.soak, scenario.traffic.lanes.len()), ("/api/todos", spec.soak, 1));
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_in_one_line() {
-        let cases = [
-            ("gard: hold", "gard"),
-            ("guard: pray", "pray"),
-            ("then: [uptime >= 99%]", "unknown objective `uptime`"),
-            ("then: []", "without an objective"),
-            ("path: todos", "does not begin with `/`"),
-            ("url: http://elsewhere/", "url"),
-            ("lanes: {fresh: {rate: 501}}", "more than a policy may ask for"),
-            ("lanes: {fresh: {rate: 0}}", "lane `fresh`"),
-            ("soak: soon", "is no duration"),
-            ("{", ""),
-        ];
-        for (text, word) in cases {
-            let error = PolicySpec::parse(text).unwrap_err();
-            assert!(error.contains(word) && !error.contains('\n'), "{text}: {error}");
-        }
-        assert!(PolicySpec::parse(&" ".repeat(MAX_BYTES + 1)).unwrap_err().contains("more than a policy may have"));
-    }
-}
+mod tests;
