@@ -144,24 +144,25 @@ async fn policies_are_followed_and_told_how_they_stand() {
     let web = status(&client, "web", "Selected", 1).await;
     assert_eq!((&web["deployments"], &web["observedGeneration"]), (&json!(["a"]), &json!(1)));
 
-    create(&client, policy("everything", &json!({"selector": {}, "guard": "pause"}))).await.unwrap();
-    assert_eq!(next(&mut told).await, "b pause by everything");
-    let rest = status(&client, "everything", "Overlapping", 1).await;
+    // As old as the other one, to the second: then the name decides.
+    create(&client, policy("whole", &json!({"selector": {}, "guard": "pause"}))).await.unwrap();
+    assert_eq!(next(&mut told).await, "b pause by whole");
+    let rest = status(&client, "whole", "Overlapping", 1).await;
     assert!(rest["conditions"][0]["message"].as_str().unwrap().contains("1 more of the older policy `web`"), "{rest}");
 
     annotate(&client, "a", json!({"verifier.dev/policy": "guard: undo"})).await;
     assert_eq!(next(&mut told).await, "a undo");
     annotate(&client, "b", json!({"verifier.dev/skip": "true"})).await;
     assert_eq!(next(&mut told).await, "b gone");
-    status(&client, "everything", "NothingSelected", 0).await;
+    status(&client, "whole", "NothingSelected", 0).await;
 
     let edit = Patch::Merge(json!({"spec": {"then": ["availability >= 199%"]}}));
-    policies(&client).patch("everything", &PatchParams::default(), &edit).await.unwrap();
-    let wrong = status(&client, "everything", "InvalidPolicy", 0).await;
+    policies(&client).patch("whole", &PatchParams::default(), &edit).await.unwrap();
+    let wrong = status(&client, "whole", "InvalidPolicy", 0).await;
     assert_eq!((&wrong["conditions"][1]["status"], &wrong["observedGeneration"]), (&json!("True"), &json!(2)));
     annotate(&client, "b", json!({"verifier.dev/skip": null})).await;
-    assert_eq!(next(&mut told).await, "b none by everything");
-    policies(&client).delete("everything", &DeleteParams::default()).await.unwrap();
+    assert_eq!(next(&mut told).await, "b none by whole");
+    policies(&client).delete("whole", &DeleteParams::default()).await.unwrap();
     assert_eq!(next(&mut told).await, "b gone");
 
     drop(told);

@@ -91,13 +91,14 @@ fn look(api: &Api<DynamicObject>, pause: Duration) -> BoxStream<'static, watcher
 
 /// The code with which the API says that it does not have the kind, or does not show it.
 fn absent(error: &watcher::Error) -> Option<u16> {
-    let code = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code,
-        watcher::Error::WatchError(status) => status.code,
-        _ => return None,
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status)) = error
+    else {
+        return None;
     };
+    let code = status.code;
     matches!(code, 403 | 404).then_some(code)
 }
 

@@ -36,11 +36,11 @@ use crate::domain::policy::{Key, shape};
 pub struct RolloutPolicySpec {
     /// The Deployments by name. Either this or `selector`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "shape::names")]
+    #[schemars(default, schema_with = "shape::names")]
     pub deployments: Option<Vec<String>>,
     /// The Deployments by their own labels; `{}` selects all of the namespace. Either this or `deployments`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Selector")]
+    #[schemars(default, with = "Selector")]
     pub selector: Option<Selector>,
     /// What is asked of them.
     #[serde(flatten)]

@@ -133,7 +133,9 @@ impl Store {
     pub fn promise(&mut self, key: &Key, promise: Ppm, limits: &[Micros]) {
         if let Some(series) = series(&mut self.deployments, &mut self.dropped, key) {
             series.promise = Some(promise);
-            limits.iter().for_each(|limit| series.probe_latency.edge(*limit));
+            for limit in limits {
+                series.probe_latency.edge(*limit);
+            }
         }
     }
 

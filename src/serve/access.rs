@@ -45,8 +45,8 @@ pub enum Access {
 pub struct Reviewer {
     client: Client,
     clock: Clock,
-    owners: Arc<Mutex<BTreeMap<String, (At, Option<UserInfo>)>>>,
-    rights: Arc<Mutex<BTreeMap<(String, Sight), (At, bool)>>>,
+    owners: Arc<Memory<String, Option<UserInfo>>>,
+    rights: Arc<Memory<(String, Sight), bool>>,
 }
 
 impl Reviewer {

@@ -47,6 +47,7 @@ fn app(n: usize, version: &str, error_ratio: &str) -> [Value; 3] {
 
 #[test]
 #[ignore = "takes minutes, and the machine for itself: VERIFIER_TEST_PROGRAM names a release build"]
+#[expect(clippy::print_stdout, reason = "the figures are for people to read")]
 fn fifty_rollouts_at_once_are_all_judged_right() {
     let cluster = Cluster::start();
     let manifests = verifier(&["manifests"]);
@@ -66,7 +67,7 @@ fn fifty_rollouts_at_once_are_all_judged_right() {
     }
 
     cluster.apply(&all("v2", "1"));
-    let (start, mut most, mut lag) = (Instant::now(), 0, Vec::new());
+    let (start, mut most, mut lag) = (Instant::now(), 0.0, Vec::new());
     let ended = loop {
         let ended: Vec<Value> = service
             .items("/api/v1/verifications")
@@ -76,7 +77,7 @@ fn fifty_rollouts_at_once_are_all_judged_right() {
         if ended.len() >= APPS {
             break ended;
         }
-        most = most.max(service.gauge("verifier_runs") as usize);
+        most = f64::max(most, service.gauge("verifier_runs"));
         lag.push(service.gauge("verifier_timer_lag_seconds"));
         assert!(start.elapsed() < PATIENCE, "{} of {APPS} are judged", ended.len());
         std::thread::sleep(Duration::from_millis(500));

@@ -117,7 +117,11 @@ impl Whom {
             (Some(names), None) if names.is_empty() || names.len() > MAX_NAMED => {
                 Err(format!("`deployments` names between 1 and {MAX_NAMED} of them"))
             }
-            (Some(names), None) => Ok(Self::Named(names.into_iter().collect())),
+            (Some(names), None) => {
+                names.iter().try_for_each(|name| shape::check_name("deployments", name))?;
+                let (count, names) = (names.len(), names.into_iter().collect::<BTreeSet<_>>());
+                if names.len() == count { Ok(Self::Named(names)) } else { Err("`deployments` names one of them twice".into()) }
+            }
             (None, Some(selector)) => selector.check().map(|()| Self::Selected(selector)),
             (Some(_), Some(_)) | (None, None) => Err(ONE_OF_BOTH.into()),
         }

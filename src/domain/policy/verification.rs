@@ -208,9 +208,9 @@ fn judged(course: &Course, gap: Option<&Gap>, share: Option<Ppm>) -> (Option<Ver
     let message = verdict.reasons.first().map(|r| clean(&r.message)).unwrap_or_default();
     let Some(gap) = gap else { return (Some(verdict.verdict), message) };
     let unseen = format!("nobody measured from {} to {}, when the verifier was replaced", gap.since, gap.until);
-    let missed = course.head().scenario.then.iter().find_map(|objective| match objective.goal {
-        Goal::Availability(least) if objective.lane.is_none() && share.is_some_and(|share| share < least) => Some(objective),
-        _ => None,
+    let missed = course.head().scenario.then.iter().find(|objective| {
+        let least = if let Goal::Availability(least) = objective.goal { Some(least) } else { None };
+        objective.lane.is_none() && least.zip(share).is_some_and(|(least, share)| share < least)
     });
     match missed.filter(|_| verdict.verdict == VerdictKind::Pass) {
         Some(objective) => {

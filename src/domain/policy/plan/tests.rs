@@ -32,12 +32,14 @@ fn unseen() -> Watched {
 /// What is remembered after this was seen.
 fn book(seen: &[Watched]) -> Book {
     let mut book = Book::default();
-    seen.iter().for_each(|w| book.see(w, At::ZERO));
+    for watched in seen {
+        book.see(watched, At::ZERO);
+    }
     book
 }
 
-fn running() -> Option<Running> {
-    Some(Running { rate: 20.0, uid: "u1".into(), template: "b".into(), stopping: false })
+fn running() -> Running {
+    Running { rate: 20.0, uid: "u1".into(), template: "b".into(), stopping: false }
 }
 
 /// What is done about one Deployment, and why nothing is.
@@ -80,7 +82,7 @@ fn a_rollout_is_judged_once() {
 
 #[test]
 fn a_run_goes_on_to_its_verdict_unless_its_deployment_is_gone() {
-    let running = Book { running: running(), ..book(&[rolling()]) };
+    let running = Book { running: Some(running()), ..book(&[rolling()]) };
     let stricter = PolicySpec::parse("then: [availability >= 99.9%]").unwrap();
     let cases = [
         ("nothing changed", Some(rolling()), None),
@@ -126,7 +128,7 @@ fn the_ceiling_holds_for_all_together_and_who_waited_longest_is_first() {
         book.see(&rolling(), At(at + 50));
         book
     };
-    let busy = Book { running: running(), ..since(0) };
+    let busy = Book { running: Some(running()), ..since(0) };
     let books = BTreeMap::from([(key("a"), since(30)), (key("b"), since(20)), (key("c"), busy), (key("d"), since(10))]);
     // Each asks for 20 a second.
     let of = |ceiling| {

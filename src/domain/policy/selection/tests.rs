@@ -49,13 +49,15 @@ fn a_selector_selects_as_kubectl_does() {
 #[test]
 fn a_policy_says_whom_it_asks_for_in_one_of_two_ways() {
     let whom = |spec: Value| read(spec).0;
-    assert_eq!(whom(json!({"deployments": ["b", "a", "b"]})), Ok(Whom::Named(["a".into(), "b".into()].into())));
+    assert_eq!(whom(json!({"deployments": ["b", "a"]})), Ok(Whom::Named(["a".into(), "b".into()].into())));
     assert_eq!(whom(json!({"selector": {}})), Ok(Whom::Selected(Selector::default())));
     let cases = [
         (json!({}), "either `deployments` or a `selector`"),
         (json!({"deployments": ["a"], "selector": {}}), "either `deployments` or a `selector`"),
         (json!({"deployments": []}), "between 1 and 100"),
         (json!({"deployments": vec!["a"; 101]}), "between 1 and 100"),
+        (json!({"deployments": ["a", "b", "a"]}), "twice"),
+        (json!({"deployments": ["other/a"]}), "`deployments: other/a`: a name has"),
         (json!({"deployments": "a"}), "`deployments`: invalid type"),
         (json!({"selector": {"matchLabel": {}}}), "`selector`: unknown field `matchLabel`"),
         (json!({"selector": {"matchExpressions": [{"key": "a", "operator": "Is"}]}}), "unknown variant `Is`"),

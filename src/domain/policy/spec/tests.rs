@@ -11,7 +11,7 @@ fn nothing_said_means_the_usual() {
     assert_eq!((usual.probing.every, usual.freeze_when, usual.way()), (Duration::from_secs(10), None, Way::Ingress(None)));
     let scenario = usual.scenario("todo", "backend").unwrap();
     assert_eq!((&*scenario.target.namespace, &*scenario.target.deployment), ("todo", "backend"));
-    assert!(scenario.when.is_empty() && scenario.observe.is_some_and(|o| !o.wait && !o.endless && o.ruling.is_none()));
+    assert!(scenario.when.is_empty() && scenario.observe.is_some_and(|o| !o.wait && !o.endless));
     assert_eq!(scenario.then[0].to_string(), "availability >= 99%");
     assert!(scenario.traffic.lanes.values().all(|lane| lane.entry == scenario::Entry::Ingress));
 }
