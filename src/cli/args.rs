@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::rollout::{GateArgs, LintArgs, TargetArgs, WatchArgs};
-pub(super) use self::serve::ServeArgs;
+pub(super) use self::serve::{LeaseName, ServeArgs};
 use crate::domain::objective::Objective;
 use crate::domain::rollout::guard::Guard;
 use crate::domain::secret::Secret;

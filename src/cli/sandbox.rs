@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::SandboxArgs;
@@ -99,6 +100,11 @@ pub(super) fn draw() -> Result<u64, String> {
 
 /// Runs a future on two threads: one for the run, one for everything around it.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    Ok(runtime()?.block_on(future))
+}
+
+/// Of two threads.
+pub(super) fn runtime() -> Result<Runtime, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    Ok(runtime.map_err(|e| format!("could not start the runtime: {e}"))?.block_on(future))
+    runtime.map_err(|e| format!("could not start the runtime: {e}"))
 }

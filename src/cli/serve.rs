@@ -1,10 +1,12 @@
 //! `verifier serve`: the in-cluster service, or the same on a sandbox of its own, for whoever wants to look.
 
 mod demo;
+mod election;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,20 +20,32 @@ use super::output::{complain, print, say};
 use super::sandbox;
 use crate::clock::Clock;
 use crate::cluster::chain;
-use crate::cluster::connect::{Connection, configure, connect_counted};
+use crate::cluster::connect::{Connection, configure, connect_counted, connect_fenced};
 use crate::cluster::count::Counter;
+use crate::cluster::fence::fence;
+use crate::controller::leader::{Campaign, Leadership};
 use crate::controller::{Board, Controller, Settings};
 use crate::exit::Exit;
 use crate::metrics::Metrics;
 use crate::serve::{Access, Reviewer, routes, serve};
 
+/// Longest wait for what goes on behind, once everything has ended.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// What is logged when `RUST_LOG` says nothing.
 const LOGGED: &str = "warn,verifier=info";
 
 pub(super) fn main(args: &ServeArgs) -> Exit {
     log();
-    let ended = sandbox::block_on(go(args)).unwrap_or_else(|error| Err(unreachable(error)));
+    let ended = block_on(go(args)).unwrap_or_else(|error| Err(unreachable(error)));
     ended.unwrap_or_else(|Stop(message, exit)| complain(&message, exit))
+}
+
+/// As for every command, but a name that is looked up while the network is away does not hold up the end: another one may lead by now.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = sandbox::runtime()?;
+    let ended = runtime.block_on(future);
+    runtime.shutdown_timeout(FAREWELL);
+    Ok(ended)
 }
 
 /// To standard error: lines for people on a terminal, JSON for programs.
@@ -50,14 +64,22 @@ async fn go(args: &ServeArgs) -> Result<Exit, Stop> {
     let address = listener.local_addr().map_err(|e| unreachable(e.to_string()))?;
     let (clock, metrics) = (Clock::start(), Metrics::default());
     let seed = sandbox::draw().map_err(unreachable)?;
-    let (sandbox, connection) = open(args, &metrics, seed).await?;
+    let opened = open(args, &metrics, seed, clock, address).await?;
     if args.sandbox {
-        demo::deploy(&connection).await.map_err(unreachable)?;
+        demo::deploy(&opened.connection).await.map_err(unreachable)?;
     }
     let stop = CancellationToken::new();
-    let service =
-        Service { args, seed, clock, metrics, connection: connection.clone(), board: Board::default(), stop: stop.clone() };
-    let running = service.run(listener, address);
+    let service = Service {
+        args,
+        seed,
+        clock,
+        metrics,
+        connection: opened.connection,
+        leadership: opened.leadership,
+        board: Board::default(),
+        stop: stop.clone(),
+    };
+    let running = service.run(listener, address, opened.campaign);
     let caught = async {
         tokio::select! {
             _ = interrupt.recv() => SignalKind::interrupt(),
@@ -72,7 +94,7 @@ async fn go(args: &ServeArgs) -> Result<Exit, Stop> {
             running.await.map(|()| Exit::Signal(number.as_raw_value()))
         }
     };
-    if let Some(sandbox) = sandbox
+    if let Some(sandbox) = opened.sandbox
         && let Err(error) = sandbox.stop().await
     {
         say(&format!("warning: the sandbox did not end well: {}", chain(&error)));
@@ -80,23 +102,46 @@ async fn go(args: &ServeArgs) -> Result<Exit, Stop> {
     ended
 }
 
-/// The cluster that was chosen, or a sandbox that ends with the service.
-async fn open(args: &ServeArgs, metrics: &Metrics, seed: u64) -> Result<(Option<Attached>, Connection), Stop> {
+/// Where the service works.
+struct Opened {
+    /// Ends with the service.
+    sandbox: Option<Attached>,
+    connection: Connection,
+    leadership: Leadership,
+    campaign: Option<Campaign>,
+}
+
+/// The cluster that was chosen, or a sandbox; and the campaign for the lease there.
+async fn open(args: &ServeArgs, metrics: &Metrics, seed: u64, clock: Clock, listen: SocketAddr) -> Result<Opened, Stop> {
     let counted = metrics.clone();
     let counter: Counter = Arc::new(move |code| counted.store().call(code));
-    let (sandbox, config, name) = if args.sandbox {
+    let failed = |error: &dyn std::error::Error| unreachable(chain(error));
+    let (sandbox, (config, name), lease) = if args.sandbox {
         let started = Attached::start(&[], demo::INGRESS_LAG, seed).await;
-        let (sandbox, config) = started.map_err(|e| unreachable(chain(&e)))?;
-        (Some(sandbox), config, "sandbox".to_owned())
+        let (sandbox, config) = started.map_err(|e| failed(&e))?;
+        (Some(sandbox), (config, "sandbox".to_owned()), None)
     } else {
         let choice = conduct::choose(&args.cluster).ok_or_else(|| {
             usage("no cluster was named, and this does not run in one: say --context, --kubeconfig, or --sandbox to look at one of its own")
         })?;
-        let (config, name) = configure(&choice).await.map_err(|e| unreachable(chain(&e)))?;
-        (None, config, name)
+        let (config, name) = configure(&choice).await.map_err(|e| failed(&e))?;
+        let lease = election::lease(args, &choice, &config.default_namespace);
+        (None, (config, name), lease)
     };
-    let connection = connect_counted(config, name, Some(&counter)).map_err(|e| unreachable(chain(&e)))?;
-    Ok((sandbox, connection))
+    let Some(lease) = lease else {
+        let connection = connect_counted(config, name, Some(&counter)).map_err(|e| failed(&e))?;
+        return Ok(Opened { sandbox, connection, leadership: Leadership::alone(), campaign: None });
+    };
+    let (latch, fence) = fence(clock);
+    let (connection, client) = connect_fenced(config, name, &counter, fence.clone()).map_err(|e| failed(&e))?;
+    let bid = election::bid(lease, listen, seed, |name| std::env::var(name).ok());
+    if bid.address.is_none() {
+        tracing::warn!(
+            "POD_IP does not say where this verifier can be reached: while it leads, the others have nobody to pass on to"
+        );
+    }
+    let (leadership, campaign) = Campaign::begin(client, bid, clock, latch, fence);
+    Ok(Opened { sandbox, connection, leadership, campaign: Some(campaign) })
 }
 
 struct Service<'a> {
@@ -105,38 +150,31 @@ struct Service<'a> {
     clock: Clock,
     metrics: Metrics,
     connection: Connection,
+    leadership: Leadership,
     board: Board,
     stop: CancellationToken,
 }
 
 impl Service<'_> {
-    /// Until it is told to stop, or cannot go on.
-    async fn run(self, listener: TcpListener, address: SocketAddr) -> Result<(), Stop> {
+    /// Until it is told to stop, cannot go on, or has lost the lead: then at once, and without an end to anything, because another may be at it.
+    async fn run(self, listener: TcpListener, address: SocketAddr, campaign: Option<Campaign>) -> Result<(), Stop> {
+        tokio::select! {
+            biased;
+            () = self.leadership.lost() => {
+                Err(unreachable("the lease could not be kept: this verifier leads no more, writes nothing more, and ends"))
+            }
+            ended = self.serve(listener, address, campaign) => ended,
+        }
+    }
+
+    async fn serve(&self, listener: TcpListener, address: SocketAddr, campaign: Option<Campaign>) -> Result<(), Stop> {
         let access = if address.ip().is_loopback() {
             Access::Loopback
         } else {
             Access::Token(Reviewer::new(self.connection.reader.clone(), self.clock))
         };
-        let routes = routes(self.board.clone(), self.metrics.clone(), self.clock, access);
+        let routes = routes(self.board.clone(), self.metrics.clone(), self.clock, self.leadership.clone(), access);
         print(&format!("page        http://{address}/\nmetrics     http://{address}/metrics\n"));
-        let settings = Settings {
-            namespace: self.args.namespace.clone(),
-            ceiling: self.args.max_rate,
-            max_actions: self.args.max_actions,
-            keep: self.args.keep,
-            keep_for: self.args.keep_for,
-            recordings: self.args.recordings.clone(),
-            seed: self.seed,
-            command: "verifier serve".into(),
-        };
-        let controller = Controller::run(
-            self.connection.clone(),
-            settings,
-            self.clock,
-            self.board.clone(),
-            self.metrics.clone(),
-            self.stop.clone(),
-        );
         let demo = async {
             if self.args.sandbox {
                 demo::play(&self.connection, &self.board, &self.stop).await
@@ -149,7 +187,11 @@ impl Service<'_> {
         // Whichever cannot go on ends the others.
         let ended = tokio::join!(
             async {
-                controller.await;
+                self.lead().await;
+                // Whatever was at work has come to its end: now another may begin.
+                if let Some(campaign) = campaign {
+                    campaign.resign().await;
+                }
                 self.stop.cancel();
             },
             async { answers.await.inspect_err(|_| self.stop.cancel()) },
@@ -157,5 +199,26 @@ impl Service<'_> {
         );
         ended.1.map_err(|e| unreachable(format!("could not answer: {e}")))?;
         ended.2.map_err(unreachable)
+    }
+
+    /// Does the work, once it leads.
+    async fn lead(&self) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return,
+            () = self.leadership.leads() => {}
+        }
+        let settings = Settings {
+            namespace: self.args.namespace.clone(),
+            ceiling: self.args.max_rate,
+            max_actions: self.args.max_actions,
+            keep: self.args.keep,
+            keep_for: self.args.keep_for,
+            recordings: self.args.recordings.clone(),
+            seed: self.seed,
+            command: "verifier serve".into(),
+        };
+        let (board, metrics) = (self.board.clone(), self.metrics.clone());
+        Controller::run(self.connection.clone(), settings, self.clock, board, metrics, self.stop.clone()).await;
     }
 }

@@ -12,6 +12,7 @@ use kube::{Client, Config};
 use thiserror::Error;
 
 use super::count::{Counted, Counter};
+use super::fence::{Fence, Fenced};
 
 /// Longest wait for one answer of the API outside of watches.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,21 +78,76 @@ pub fn connect(config: Config, name: String) -> Result<Connection, ConnectError>
 }
 
 /// The same, with every call counted.
-pub fn connect_counted(mut config: Config, name: String, counter: Option<&Counter>) -> Result<Connection, ConnectError> {
+pub fn connect_counted(config: Config, name: String, counter: Option<&Counter>) -> Result<Connection, ConnectError> {
+    let config = named(config);
+    Ok(Connection { reader: reader(config.clone(), counter)?, writer: writer(config, counter, None)?, name })
+}
+
+/// The same, for who may write only while the fence is open; and a client beside them that is not fenced, for what opens it. It has connections
+/// of its own, so that it never waits behind other calls, and no retries.
+pub fn connect_fenced(config: Config, name: String, counter: &Counter, fence: Fence) -> Result<(Connection, Client), ConnectError> {
+    let (config, counter) = (named(config), Some(counter));
+    let unfenced = writer(config.clone(), counter, None)?;
+    Ok((Connection { reader: reader(config.clone(), counter)?, writer: writer(config, counter, Some(fence))?, name }, unfenced))
+}
+
+fn named(mut config: Config) -> Config {
     let agent = HeaderValue::from_static(concat!("verifier/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));
-    let client = |config: Config| -> Result<Client, ConnectError> {
-        let builder = ClientBuilder::try_from(config).map_err(|e| ConnectError::Client(Box::new(e)))?;
-        Ok(match counter {
-            None => builder.build(),
-            Some(counter) => builder.with_layer(&Counted(Arc::clone(counter))).build(),
-        })
-    };
     config.connect_timeout = Some(CALL_TIMEOUT);
     config.write_timeout = Some(CALL_TIMEOUT);
-    let reader = client(config.clone())?;
+    config
+}
+
+fn reader(config: Config, counter: Option<&Counter>) -> Result<Client, ConnectError> {
+    client(config, counter, None)
+}
+
+fn writer(mut config: Config, counter: Option<&Counter>, fence: Option<Fence>) -> Result<Client, ConnectError> {
     config.default_retry = false;
     config.read_timeout = Some(CALL_TIMEOUT);
     config.reset_reader_on_write = true;
-    Ok(Connection { reader, writer: client(config)?, name })
+    client(config, counter, fence)
+}
+
+/// The fence is outside: what it keeps back is no call.
+fn client(config: Config, counter: Option<&Counter>, fence: Option<Fence>) -> Result<Client, ConnectError> {
+    let builder = ClientBuilder::try_from(config).map_err(|e| ConnectError::Client(Box::new(e)))?;
+    Ok(match counter {
+        None => builder.with_layer(&Fenced(fence)).build(),
+        Some(counter) => builder.with_layer(&Counted(Arc::clone(counter))).with_layer(&Fenced(fence)).build(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::cluster::fence::fence;
+    use crate::cluster::{act, chain};
+
+    #[tokio::test]
+    async fn only_the_client_that_writes_is_fenced() {
+        // Nobody listens: what is not kept back comes to nothing in another way.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let clock = Clock::start();
+        let (latch, fence) = fence(clock);
+        let counter: Counter = Arc::new(|_| ());
+        let config = Config::new(url.parse().unwrap());
+        let (connection, unfenced) = connect_fenced(config, "test".into(), &counter, fence).unwrap();
+        let kept_back = async |client: &Client| {
+            let patched = act::patch_deployment(client, "ns", "name", &json!({})).await;
+            chain(&patched.unwrap_err()).contains("this verifier does not lead: nothing is written")
+        };
+        assert!(kept_back(&connection.writer).await);
+        assert!(!kept_back(&unfenced).await);
+        let read = act::generation(&connection.writer, "ns", "name").await;
+        assert!(!chain(&read.unwrap_err()).contains("does not lead"));
+        latch.open(clock.now() + Duration::from_hours(1));
+        assert!(!kept_back(&connection.writer).await);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod board;
 mod feed;
+pub mod leader;
 mod live;
 mod past;
 mod prober;

@@ -13,6 +13,7 @@ pub(crate) mod fixtures;
 pub mod gaps;
 pub mod judge;
 pub mod latency;
+pub mod lease;
 pub mod lint;
 pub mod objective;
 pub mod outcome;

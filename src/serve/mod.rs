@@ -2,13 +2,17 @@
 //!
 //! On loopback it is open, to whoever names it by a loopback name. Anywhere else every route but the two of health needs a token of the cluster
 //! whose owner may `get` the path; and what is told of a namespace is for those who may `get` its `rolloutverifications`.
+//!
+//! One that does not lead answers health and metrics itself, and passes all else on to the one that does.
 
 mod access;
 mod events;
+mod forward;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -27,12 +31,15 @@ use self::access::Viewer;
 pub use self::access::{Access, Reviewer};
 use crate::clock::Clock;
 use crate::controller::Board;
+use crate::controller::leader::{Leadership, Standing};
 use crate::metrics::Metrics;
 
 /// Seconds after which the report of a run that goes on is asked for again.
 const AGAIN: &str = "2";
 /// Whoever follows events at once.
 const FOLLOWERS: usize = 64;
+/// How long what is being answered may go on when the service ends: somebody may follow events elsewhere, and those do not end with us.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// What the page may load: its own style and script, and answers of this service.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; \
                            form-action 'none'; frame-ancestors 'none'";
@@ -46,40 +53,54 @@ pub(crate) struct Shown {
     board: Board,
     metrics: Metrics,
     clock: Clock,
+    leadership: Leadership,
     followers: Arc<Semaphore>,
 }
 
 /// All routes. `clock` is the service's: its metrics count minutes by it.
-pub fn routes(board: Board, metrics: Metrics, clock: Clock, access: Access) -> Router {
-    let shown = Shown { board, metrics, clock, followers: Arc::new(Semaphore::new(FOLLOWERS)) };
-    let guarded = Router::new()
+pub fn routes(board: Board, metrics: Metrics, clock: Clock, leadership: Leadership, access: Access) -> Router {
+    let passing = forward::Passing::new(leadership.clone());
+    let shown = Shown { board, metrics, clock, leadership, followers: Arc::new(Semaphore::new(FOLLOWERS)) };
+    let of_the_leader = Router::new()
         .route("/", get(|| async { page("text/html; charset=utf-8", include_str!("page.html")) }))
         .route("/page.js", get(|| async { page("text/javascript; charset=utf-8", include_str!("page.js")) }))
         .route("/page.css", get(|| async { page("text/css; charset=utf-8", include_str!("page.css")) }))
-        .route("/metrics", get(metrics_text))
         .route("/api/v1/policies", get(policies))
         .route("/api/v1/verifications", get(verifications))
         .route("/api/v1/runs/{id}/events", get(events::follow))
         .route("/api/v1/runs/{id}/report", get(report))
         .route("/api/v1/runs/{id}/recording", get(recording))
-        .layer(middleware::from_fn_with_state(Arc::new(access), access::check));
+        .layer(middleware::from_fn_with_state(passing, forward::pass_on));
+    let guarded =
+        of_the_leader.route("/metrics", get(metrics_text)).layer(middleware::from_fn_with_state(Arc::new(access), access::check));
     let open = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready));
     guarded.merge(open).layer(middleware::map_response(hardened)).with_state(shown)
 }
 
-/// Answers until `stop`, and then ends what it is at.
+/// Answers until `stop`, and then ends what it is at, at the latest after a few seconds.
 pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    let served = axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .into_future();
+    tokio::select! {
+        ended = served => ended,
+        () = late => Ok(()),
+    }
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
-    if shown.board.is_ready() {
-        "ok\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "Deployments have not been listed yet\n").into_response()
-    }
+    let why = match shown.leadership.standing() {
+        Standing::Leading if shown.board.is_ready() => None,
+        Standing::Leading => Some("Deployments have not been listed yet\n"),
+        Standing::Candidate { .. } => None,
+        Standing::Looking => Some("the lease has not been seen yet\n"),
+        Standing::Lost | Standing::Resigned => Some("this verifier ends\n"),
+    };
+    why.map_or_else(|| "ok\n".into_response(), |why| (StatusCode::SERVICE_UNAVAILABLE, why).into_response())
 }
 
 async fn metrics_text(State(shown): State<Shown>) -> Response {

@@ -67,7 +67,7 @@ async fn ask(access: Access, path: &str, headers: &[(&str, &str)]) -> Said {
 }
 
 async fn ask_of(board: Board, access: Access, path: &str, headers: &[(&str, &str)]) -> Said {
-    let routes = routes(board, Metrics::default(), Clock::start(), access);
+    let routes = routes(board, Metrics::default(), Clock::start(), Leadership::alone(), access);
     let mut request = Request::builder().method(Method::GET).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);

@@ -9,6 +9,7 @@ mod ending;
 pub(crate) mod findings;
 pub(crate) mod gate;
 pub(crate) mod guards;
+mod leading;
 mod lint;
 mod roles;
 pub(crate) mod scenarios;

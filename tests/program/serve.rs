@@ -16,13 +16,13 @@ const NOTICED: Duration = Duration::from_secs(2);
 
 /// The service, and where it answers.
 pub(super) struct Service {
-    program: Program,
-    address: String,
+    pub(super) program: Program,
+    pub(super) address: String,
 }
 
 /// An answer: status, head and body.
-struct Said {
-    status: u16,
+pub(super) struct Said {
+    pub(super) status: u16,
     head: String,
     body: String,
 }
@@ -42,7 +42,7 @@ impl Service {
         stream
     }
 
-    fn ask(&self, path: &str, host: &str) -> Said {
+    pub(super) fn ask(&self, path: &str, host: &str) -> Said {
         let mut text = String::new();
         self.connect(path, host).read_to_string(&mut text).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -51,7 +51,7 @@ impl Service {
     }
 
     #[track_caller]
-    fn get(&self, path: &str) -> String {
+    pub(super) fn get(&self, path: &str) -> String {
         let said = self.ask(path, &self.address);
         assert_eq!(said.status, 200, "{path}: {}", said.body);
         said.body
@@ -64,7 +64,7 @@ impl Service {
 
     /// Waits until `look` finds something.
     #[track_caller]
-    fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+    pub(super) fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
         let start = Instant::now();
         loop {
             if let Some(found) = look(self) {

@@ -1,5 +1,6 @@
 //! What can be typed about the service.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +8,19 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 
 use super::ClusterArgs;
+
+/// A Lease by its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct LeaseName {
+    pub(in crate::cli) namespace: String,
+    pub(in crate::cli) name: String,
+}
+
+impl fmt::Display for LeaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct ServeArgs {
@@ -24,6 +38,12 @@ pub(in crate::cli) struct ServeArgs {
     /// Record each run that judges a rollout in this folder; the latest 50 are kept
     #[arg(long, value_name = "FOLDER")]
     pub(in crate::cli) recordings: Option<PathBuf>,
+    /// Lead only while holding this Lease, so that several may run and one is at work; in a cluster `verifier` of the own namespace is meant
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = lease, conflicts_with_all = ["no_lease", "sandbox"])]
+    pub(in crate::cli) lease: Option<LeaseName>,
+    /// Lead without asking whether another does: only one may run
+    #[arg(long)]
+    pub(in crate::cli) no_lease: bool,
     /// Requests a second that are sent to judge rollouts, all Deployments together, at most
     #[arg(long, value_name = "N", default_value_t = 2_000.0)]
     pub(in crate::cli) max_rate: f64,
@@ -41,4 +61,18 @@ pub(in crate::cli) struct ServeArgs {
 /// Between 1 and 100: no more are known of.
 fn keep(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=100).contains(n)).ok_or_else(|| "expected a number from 1 to 100".into())
+}
+
+/// Two names with a slash between them, as Kubernetes has names.
+fn lease(text: &str) -> Result<LeaseName, String> {
+    let is_label = |label: &str| {
+        let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !label.is_empty() && label.chars().all(inside) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    match text.split_once('/') {
+        Some((namespace, name)) if is_label(namespace) && name.split('.').all(is_label) => {
+            Ok(LeaseName { namespace: namespace.into(), name: name.into() })
+        }
+        _ => Err("expected the Lease's namespace and name: verifier/verifier".into()),
+    }
 }
