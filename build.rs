@@ -10,12 +10,12 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PATH");
     let path = env::var_os("PATH").unwrap_or_default();
-    for program in ["kubectl", "chromium", "promtool"] {
-        println!("cargo::rustc-check-cfg=cfg(has_{program})");
+    for (program, known_as) in [("kubectl", "kubectl"), ("chromium", "chromium"), ("promtool", "promtool"), ("lua5.4", "lua")] {
+        println!("cargo::rustc-check-cfg=cfg(has_{known_as})");
         let places: Vec<PathBuf> = env::split_paths(&path).map(|folder| folder.join(program)).collect();
         if let Some(found) = places.iter().find(|place| Path::is_file(place)) {
             println!("cargo::rerun-if-changed={}", found.display());
-            println!("cargo::rustc-cfg=has_{program}");
+            println!("cargo::rustc-cfg=has_{known_as}");
         }
     }
     if has_cpu_groups() {

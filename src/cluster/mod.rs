@@ -9,6 +9,8 @@ pub mod count;
 pub mod discover;
 pub mod fence;
 pub mod fleet;
+#[cfg(test)]
+mod integrations;
 mod kinds;
 pub mod lease;
 pub mod policy;
