@@ -71,6 +71,8 @@ catalogue! {
         "The share of the last 24 hours' error budget that is left, by probes; negative when more failed than may. Begins with the service, at the first good answer.";
     BURN = Gauge "verifier_error_budget_burn_rate" ("1") ["namespace", "deployment", "window"]
         "How fast the error budget is being spent; at 1 exactly what may fail does.";
+    OBJECTIVE = Gauge "verifier_objective_ratio" ("1") ["namespace", "deployment"]
+        "The share of requests that the policy promises to be answered well; what is left to 1 is the error budget.";
     LEADER = Gauge "verifier_leader" ("1") [] "1 for the one verifier that leads, 0 for those that stand by.";
     RUNS = Gauge "verifier_runs" ("runs") [] "Runs that go on now.";
     INTENDED = Gauge "verifier_intended_requests_per_second" ("requests per second") [] "What all runs together are to send.";

@@ -8,10 +8,17 @@ use super::catalogue::{self as c, CATALOGUE, Kind, Metric};
 use super::store::{self, Series, Store, minute};
 use crate::domain::policy::Key;
 use crate::domain::policy::budget::BURN_SPANS;
+use crate::domain::rollout::guard::Verb;
 use crate::domain::time::At;
+use crate::domain::verdict::VerdictKind;
 
 /// The phases that a Deployment can be in.
 const PHASES: [&str; 6] = ["idle", "probing", "surging", "replacing", "terminating", "settled"];
+/// The verdicts that a rollout can end with.
+const VERDICTS: [VerdictKind; 5] =
+    [VerdictKind::Pass, VerdictKind::Breach, VerdictKind::Inconclusive, VerdictKind::Superseded, VerdictKind::Aborted];
+/// What a guard can do.
+const ACTIONS: [Verb; 3] = [Verb::Pause, Verb::Hold, Verb::Undo];
 
 /// Collects samples of each metric of the catalogue.
 #[derive(Default)]
@@ -116,11 +123,12 @@ fn deployment(sheet: &mut Sheet, key: &Key, series: &Series, now: At) {
         sheet.counter(&c::ROLLOUT_REQUESTS, &[ns, name, outcome.label()], n);
     }
     sheet.histogram(&c::LATENCY, &[ns, name], &series.latency);
-    for (verdict, n) in &series.verdicts {
-        sheet.counter(&c::VERDICTS, &[ns, name, verdict.label()], *n);
+    // All words from the beginning: Prometheus does not see a counter grow that was not there before.
+    for verdict in VERDICTS {
+        sheet.counter(&c::VERDICTS, &[ns, name, verdict.label()], series.verdicts.get(&verdict).copied().unwrap_or_default());
     }
-    for (action, n) in &series.actions {
-        sheet.counter(&c::ACTIONS, &[ns, name, action], *n);
+    for action in ACTIONS.map(Verb::label) {
+        sheet.counter(&c::ACTIONS, &[ns, name, action], series.actions.get(action).copied().unwrap_or_default());
     }
     let between = if series.probes.total() > 0 { "probing" } else { "idle" };
     let now_in = series.phase.unwrap_or(between);
@@ -128,12 +136,34 @@ fn deployment(sheet: &mut Sheet, key: &Key, series: &Series, now: At) {
         sheet.gauge(&c::PHASE, &[ns, name, phase], f64::from(u8::from(phase == now_in)));
     }
     let Some(promise) = series.promise else { return };
+    sheet.gauge(&c::OBJECTIVE, &[ns, name], promise.fraction());
     if let Some(left) = series.budget.left(promise, minute(now)) {
         sheet.gauge(&c::BUDGET, &[ns, name], left);
     }
     for (word, span) in BURN_SPANS {
         if let Some(burn) = series.budget.burn(promise, span, minute(now)) {
             sheet.gauge(&c::BURN, &[ns, name, word], burn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::objective::Ppm;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn verdicts_and_actions_are_there_before_the_first_one() {
+        let metrics = Metrics::default();
+        metrics.store().deployments.entry(Key::new("todo", "backend")).or_default().promise = Some(Ppm(990_000));
+        let text = metrics.text(At::ZERO).unwrap();
+        for series in [
+            "verifier_verdicts_total{deployment=\"backend\",namespace=\"todo\",verdict=\"breach\"} 0",
+            "verifier_actions_total{action=\"hold\",deployment=\"backend\",namespace=\"todo\"} 0",
+            "verifier_objective_ratio{deployment=\"backend\",namespace=\"todo\"} 0.99",
+        ] {
+            assert!(text.lines().any(|line| line == series), "no {series} in\n{text}");
         }
     }
 }
