@@ -5,6 +5,7 @@
 mod api;
 mod behaviour;
 mod cpu_group;
+mod dashboards;
 mod fuzz;
 mod ingress;
 mod layers;
