@@ -219,6 +219,7 @@ impl Service<'_> {
             command: "verifier serve".into(),
         };
         let (board, metrics) = (self.board.clone(), self.metrics.clone());
+        metrics.store().lead();
         Controller::run(self.connection.clone(), settings, self.clock, board, metrics, self.stop.clone()).await;
     }
 }

@@ -95,6 +95,7 @@ pub(super) fn families(store: &Store, now: At) -> Vec<MetricFamily> {
     for (key, series) in &store.deployments {
         deployment(&mut sheet, key, series, now);
     }
+    sheet.gauge(&c::LEADER, &[], f64::from(u8::from(store.leading)));
     sheet.gauge(&c::RUNS, &[], store.runs as f64);
     sheet.gauge(&c::INTENDED, &[], store.intended);
     let lag = store.deployments.values().map(|series| series.lag).max().unwrap_or_default();

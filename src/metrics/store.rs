@@ -31,6 +31,7 @@ pub struct Store {
     pub(super) runs: u64,
     pub(super) unsent: u64,
     pub(super) watch_lost: Option<At>,
+    pub(super) leading: bool,
     pub(super) calls: BTreeMap<&'static str, u64>,
 }
 
@@ -192,6 +193,11 @@ impl Store {
     /// Whether Deployments can be watched.
     pub fn watch(&mut self, ok: bool, now: At) {
         self.watch_lost = if ok { None } else { self.watch_lost.or(Some(now)) };
+    }
+
+    /// This verifier leads. One that does so no more ends.
+    pub const fn lead(&mut self) {
+        self.leading = true;
     }
 
     /// A call of the API, by the status of its answer.

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::gate::Cluster;
 use super::serve::Service;
-use super::verifier;
 
 const APPS: usize = 50;
 /// Longer than fifty rollouts take on two cores.
@@ -50,9 +49,7 @@ fn app(n: usize, version: &str, error_ratio: &str) -> [Value; 3] {
 #[expect(clippy::print_stdout, reason = "the figures are for people to read")]
 fn fifty_rollouts_at_once_are_all_judged_right() {
     let cluster = Cluster::start();
-    let manifests = verifier(&["manifests"]);
-    let kinds: Vec<Value> = manifests.stdout.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap()).collect();
-    cluster.apply(&kinds);
+    cluster.install_kinds();
     cluster.create_namespace("crowd");
     let all = |version: &str, bad: &str| -> Vec<Value> {
         (0..APPS).flat_map(|n| app(n, version, if n % 2 == 1 { bad } else { "0" })).collect()

@@ -75,6 +75,14 @@ impl Cluster {
         names
     }
 
+    /// The kinds that the service keeps what it knows in.
+    pub(crate) fn install_kinds(&self) {
+        let manifests = verifier(&["manifests"]);
+        assert_eq!(manifests.code(), 0, "{}", manifests.stderr);
+        let kinds: Vec<Value> = manifests.stdout.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap()).collect();
+        self.apply(&kinds);
+    }
+
     pub(crate) fn create_namespace(&self, name: &str) {
         self.apply(&[json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})]);
     }
