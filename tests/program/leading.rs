@@ -6,8 +6,8 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::gate::{Cluster, says};
-use super::serve::Service;
-use super::{DEADLINE, LOOK, Program, turn, verifier};
+use super::serve::{Service, kinds};
+use super::{DEADLINE, LOOK, Program, turn};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/verifier";
 /// Whoever held the lease and is dead has it for so long, and the next one leads within 5 s thereafter.
@@ -59,9 +59,7 @@ fn bare() -> Cluster {
 fn one_leads_and_the_next_one_takes_over_whether_it_is_killed_or_told_to_end() {
     let _turn = turn();
     let cluster = Cluster::start();
-    let manifests = verifier(&["manifests"]);
-    assert_eq!(manifests.code(), 0, "{}", manifests.stderr);
-    cluster.apply(&[serde_saphyr::from_str(&manifests.stdout).unwrap()]);
+    cluster.apply(&kinds());
     let policy = json!({"path": "/api/todos", "lanes": {"fresh": {"rate": 5}}});
     cluster.patch(&json!({"metadata": {"annotations": {"verifier.dev/policy": policy.to_string()}}}));
 

@@ -105,13 +105,17 @@ impl Service {
     }
 }
 
+/// The kinds that the service keeps what it knows in.
+pub(super) fn kinds() -> Vec<Value> {
+    let manifests = verifier(&["manifests"]);
+    assert_eq!(manifests.code(), 0, "{}", manifests.stderr);
+    manifests.stdout.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap()).collect()
+}
+
 /// A Todo backend whose annotation asks for it, and the service beside it.
 fn annotated(policy: &Value) -> (Cluster, Service) {
     let cluster = Cluster::start();
-    let manifests = verifier(&["manifests"]);
-    assert_eq!(manifests.code(), 0, "{}", manifests.stderr);
-    let kinds: Vec<Value> = manifests.stdout.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap()).collect();
-    cluster.apply(&kinds);
+    cluster.apply(&kinds());
     let service = Service::start(&["--kubeconfig", &cluster.kubeconfig().display().to_string()]);
     service.until("list of Deployments", |s| (s.ask("/readyz", "anybody").status == 200).then_some(()));
     assert!(service.policy().is_none(), "nobody has asked yet");
