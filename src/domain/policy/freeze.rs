@@ -11,7 +11,7 @@ use crate::domain::objective::{Ppm, share};
 
 /// What a schema can say of it.
 const PATTERN: &str = "^ *budget *< *[0-9]{1,3}([.][0-9]{1,4})? *% *$";
-const EXAMPLE: &str = "it is written as in `budget < 10%`, a share from 0% to 100%";
+const EXAMPLE: &str = "must be written as in `budget < 10%`, with a share from 0% to 100%";
 
 /// Rollouts are frozen while less than this share of the error budget is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ impl FromStr for FreezeWhen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` freezes nothing: {EXAMPLE}");
+        let wrong = || format!("`freezeWhen: {text}` {EXAMPLE}");
         let rest = text.trim().strip_prefix("budget").and_then(|rest| rest.trim_start().strip_prefix('<'));
         let percent = rest.map(str::trim).filter(|rest| rest.ends_with('%')).ok_or_else(wrong)?;
         share(percent).map(|below| Self { below }).ok_or_else(wrong)

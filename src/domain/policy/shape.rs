@@ -26,13 +26,13 @@ const MAX_PATH: usize = 1_024;
 const MAX_NAME: usize = 253;
 
 const PATH: &str = "^/[!-~]*$";
-const PATH_WORDS: &str = "a path begins with `/`, and has no spaces and nothing beyond ASCII";
+const PATH_WORDS: &str = "a path begins with `/`, and has neither spaces nor anything beyond ASCII";
 const NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 const NAME_WORDS: &str = "a name has lower-case letters, digits, dashes and dots";
 const OBJECTIVE: &str = "^ *([a-z]+[.])?(availability *>= *[0-9]+([.][0-9]+)? *%?|(p[0-9]+([.][0-9]+)?|longest_outage) *<=? *\
 ([0-9]+([.][0-9]+)? *[a-z]+ *)+|deployed_within *(<=?)? *([0-9]+([.][0-9]+)? *[a-z]+ *)+) *$";
 const OBJECTIVE_WORDS: &str =
-    "an objective is written as in `availability >= 99%`, `p99 < 500ms`, `longest_outage < 2s` or `deployed_within 5m`";
+    "objectives are written as in `availability >= 99%`, `p99 < 500ms`, `longest_outage < 2s` or `deployed_within 5m`";
 
 /// A text of at most so many signs that matches.
 fn text(pattern: &str, length: usize, words: &str) -> Schema {
@@ -77,7 +77,7 @@ pub(super) fn lanes() -> Value {
 }
 
 fn lane_words() -> String {
-    format!("a lane is `{}`", LANES.join("`, `"))
+    format!("lanes are named `{}`", LANES.join("`, `"))
 }
 
 /// The rules of a policy as a whole.
@@ -95,7 +95,7 @@ pub fn rules() -> Vec<Value> {
 pub(super) const NOT_BOTH: &str = "a policy names an `ingress` or a `service`, not both";
 pub(super) const NOT_SERVICE: &str = "`ingress` names an Ingress, so `entry` is not `service`";
 pub(super) const NOT_INGRESS: &str = "`service` names a Service, so `entry` is not `ingress`";
-pub(super) const NO_TIME: &str = "the `deadline` is longer than the `soak`, or no rollout could pass";
+pub(super) const NO_TIME: &str = "the `deadline` must be longer than the `soak`";
 
 /// What a schema would refuse of a path.
 pub(super) fn check_path(path: &str) -> Result<(), String> {

@@ -26,14 +26,14 @@ impl Range {
     /// Says what would be right of the field of this name.
     pub(super) fn check(self, field: &str, duration: Duration) -> Result<(), String> {
         let within = (self.least..=self.most).contains(&duration);
-        if within { Ok(()) } else { Err(format!("`{field}` is {}: it is {}", format(duration), self.words())) }
+        if within { Ok(()) } else { Err(format!("`{field}` is {}: it must be {}", format(duration), self.words())) }
     }
 
     /// The same as a rule of a schema.
     pub(super) fn rule(self) -> Value {
         let (least, most) = (format(self.least), format(self.most));
         let within = format!("duration(self) >= duration('{least}') && duration(self) <= duration('{most}')");
-        json!([{"rule": format!("self.matches('{PATTERN}') && {within}"), "message": format!("it is {}", self.words())}])
+        json!([{"rule": format!("self.matches('{PATTERN}') && {within}"), "message": format!("must be {}", self.words())}])
     }
 
     fn words(self) -> String {
@@ -117,6 +117,6 @@ mod tests {
         let check = |millis| range.check("every", Duration::from_millis(millis)).is_ok();
         assert_eq!([999, 1_000, 600_000, 600_001].map(check), [false, true, true, false]);
         let error = range.check("every", Duration::ZERO).unwrap_err();
-        assert_eq!(error, "`every` is 0s: it is a duration from 1s to 10m, as in `10s` or `1m30s`");
+        assert_eq!(error, "`every` is 0s: it must be a duration from 1s to 10m, as in `10s` or `1m30s`");
     }
 }
