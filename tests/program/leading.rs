@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::gate::{Cluster, says};
 use super::serve::Service;
-use super::{DEADLINE, LOOK, Program, turn};
+use super::{DEADLINE, LOOK, Program};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/verifier";
 /// Whoever held the lease and is dead has it for so long, and the next one leads within 5 s thereafter.
@@ -57,7 +57,6 @@ fn bare() -> Cluster {
 
 #[test]
 fn one_leads_and_the_next_one_takes_over_whether_it_is_killed_or_told_to_end() {
-    let _turn = turn();
     let cluster = Cluster::start();
     cluster.install_kinds();
     let policy = json!({"path": "/api/todos", "lanes": {"fresh": {"rate": 5}}});
@@ -96,7 +95,6 @@ fn one_leads_and_the_next_one_takes_over_whether_it_is_killed_or_told_to_end() {
 
 #[test]
 fn one_that_was_stopped_or_is_cut_off_ends_itself() {
-    let _turn = turn();
     let cluster = bare();
     let first = serve(&cluster);
     leads(&cluster, &first);

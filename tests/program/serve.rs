@@ -9,7 +9,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::gate::{Cluster, says};
-use super::{DEADLINE, LOOK, Program, turn, verifier};
+use super::{DEADLINE, LOOK, Program, verifier};
 
 /// A rollout must be noticed within this time of the template's change.
 const NOTICED: Duration = Duration::from_secs(2);
@@ -139,7 +139,6 @@ fn policy(guard: &str) -> Value {
 
 #[test]
 fn a_good_rollout_is_verified_and_a_bad_one_held_without_any_command() {
-    let _turn = turn();
     let (cluster, service) = annotated(&policy("hold"));
 
     let start = Instant::now();
