@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::board::{Board, Probing};
+use super::board::Board;
+use super::views::Probing;
 use crate::clock::Clock;
 use crate::cluster::chain;
 use crate::cluster::discover::Entry;

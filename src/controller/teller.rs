@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::News;
-use super::board::{Board, Live};
+use super::board::Board;
 use super::live::Sight;
 use super::runs::Shared;
+use super::views::Live;
 use crate::clock::Clock;
 use crate::cluster::verification::{Found, name_of};
 use crate::domain::course::{Course, Stage};
