@@ -26,11 +26,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::board::Board;
-pub use self::views::{PolicyView, VerificationView};
 pub use self::feed::{Feed, Follower};
 use self::past::Past;
 use self::prober::Probers;
 use self::runs::Ended;
+pub use self::views::{PolicyView, VerificationView};
 use crate::clock::Clock;
 use crate::cluster::connect::Connection;
 use crate::cluster::fleet::{self, Sighting};
