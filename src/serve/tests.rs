@@ -22,6 +22,9 @@ fn api() -> Client {
             "/apis/authentication.k8s.io/v1/tokenreviews" if review["spec"]["token"] == "scraper" => {
                 json!({"authenticated": true, "user": {"username": "prometheus", "groups": ["monitoring"]}})
             }
+            "/apis/authentication.k8s.io/v1/tokenreviews" if review["spec"]["token"] == "anybody" => {
+                json!({"authenticated": true, "user": {"username": "eve", "groups": ["system:authenticated"]}})
+            }
             "/apis/authentication.k8s.io/v1/tokenreviews" if review["spec"]["token"] == "person" => {
                 json!({"authenticated": true, "user": {"username": "ada", "groups": ["todo"]}})
             }
@@ -31,6 +34,8 @@ fn api() -> Client {
                 let (path, resource) = (&spec["nonResourceAttributes"], &spec["resourceAttributes"]);
                 let allowed = match (spec["user"].as_str(), spec["groups"][0].as_str()) {
                     (Some("prometheus"), Some("monitoring")) => path == &json!({"path": "/metrics", "verb": "get"}),
+                    // What every cluster grants to everybody that it knows.
+                    (Some("eve"), _) => path["path"].as_str().is_some_and(|path| path.starts_with("/api/")),
                     (Some("ada"), Some("todo")) if resource.is_null() => path["verb"] == "get",
                     (Some("ada"), Some("todo")) => {
                         let (group, kind) = ("verifier.dev", "rolloutverifications");
@@ -109,6 +114,7 @@ async fn every_route_but_health_needs_a_token_that_may_get_it() {
         assert_eq!(of("Bearer ").await.status, StatusCode::UNAUTHORIZED, "{path}");
         let scraper = of("Bearer scraper").await;
         assert_eq!(scraper.status, if path == "/metrics" { StatusCode::OK } else { StatusCode::FORBIDDEN }, "{path}");
+        assert_eq!(of("Bearer anybody").await.status, StatusCode::FORBIDDEN, "{path}");
         assert_eq!(of("Bearer down").await.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
     }
     assert_eq!(ask(by_token(), "/livez", &[]).await.status, StatusCode::OK);
