@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
@@ -68,9 +69,10 @@ fn find(
     labels: &BTreeMap<String, String>,
     way: &Way,
 ) -> Result<Entry, String> {
-    let here = |namespace: Option<String>| namespace.as_deref() == Some(&*key.namespace);
+    // Asked for each probe, of everything there is: nothing is copied until it is found.
+    let here = |meta: &ObjectMeta| meta.namespace.as_deref() == Some(&*key.namespace);
     let mut ours: Vec<&Service> =
-        services.iter().map(|s| &**s).filter(|s| here(s.namespace()) && discover::selects(s, labels)).collect();
+        services.iter().map(|s| &**s).filter(|s| here(&s.metadata) && discover::selects(s, labels)).collect();
     ours.sort_by_key(|s| s.name_any());
     match way {
         Way::Service(name) => {
@@ -85,7 +87,7 @@ fn find(
         }
         Way::Ingress(name) => {
             let names: Vec<String> = ours.iter().map(|s| s.name_any()).collect();
-            let mut all: Vec<&Ingress> = ingresses.iter().map(|i| &**i).filter(|i| here(i.namespace())).collect();
+            let mut all: Vec<&Ingress> = ingresses.iter().map(|i| &**i).filter(|i| here(&i.metadata)).collect();
             all.retain(|i| name.as_ref().is_none_or(|name| i.name_any() == **name));
             all.sort_by_key(|i| i.name_any());
             let found = all.into_iter().find_map(|ingress| discover::entry_of(ingress, &names));
