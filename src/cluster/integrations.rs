@@ -1,6 +1,7 @@
 //! What other tools make of our objects: the script for Argo CD and the expressions for Flux of `k8s/integrations`, held against the statuses
 //! that are written.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use cel::{Context, Program};
@@ -9,6 +10,9 @@ use serde_json::{Value, json};
 use crate::domain::course::Course;
 use crate::domain::event::{Event, What};
 use crate::domain::fixtures::{breach, fold, healthy, until};
+use crate::domain::policy::Key;
+use crate::domain::policy::selection::{Claim, Rule, read};
+use crate::domain::policy::standing::PolicyStatus;
 use crate::domain::policy::verification::VerificationStatus;
 use crate::domain::rollout::tests::{deployment, set};
 use crate::domain::time::At;
@@ -78,20 +82,19 @@ fn objects() -> Vec<(Value, Taken)> {
         let verification = object("RolloutVerification", status.observed_generation);
         all.push((with(verification, serde_json::to_value(status).unwrap()), taken));
     }
-    let condition = |kind: &str, is: bool, reason: &str| {
-        let status = if is { "True" } else { "False" };
-        json!({"type": kind, "status": status, "reason": reason, "message": "why", "lastTransitionTime": NOW, "observedGeneration": 2})
-    };
-    for (generation, wrong, reason, taken) in [
-        (2, false, "Selected", Taken::Healthy),
-        (2, false, "Overlapping", Taken::Healthy),
-        (2, true, "InvalidPolicy", Taken::Degraded),
+    let lost = BTreeMap::from([("older".into(), 1)]);
+    for (generation, spec, lost, taken) in [
+        (2, json!({"selector": {}}), BTreeMap::new(), Taken::Healthy),
+        (2, json!({"selector": {}}), lost, Taken::Healthy),
+        (2, json!({"selector": {}, "guard": "pray"}), BTreeMap::new(), Taken::Degraded),
         // It was edited since.
-        (3, true, "InvalidPolicy", Taken::Progressing),
+        (3, json!({"selector": {}, "guard": "pray"}), BTreeMap::new(), Taken::Progressing),
     ] {
-        let conditions = [condition("Ready", !wrong, reason), condition("Stalled", wrong, reason)];
-        let status = json!({"observedGeneration": 2, "matched": 1, "deployments": ["backend"], "conditions": conditions});
-        all.push((with(object("RolloutPolicy", generation), status), taken));
+        let (whom, policy) = read(spec);
+        let rule = Rule { key: Key::new("todo", "n"), uid: "u".into(), created: 0, generation: 2, whom, policy };
+        let claim = Claim { has: vec!["backend".into()], lost, ..Claim::default() };
+        let status = PolicyStatus::of(&rule, &claim, &PolicyStatus::default(), NOW);
+        all.push((with(object("RolloutPolicy", generation), serde_json::to_value(status).unwrap()), taken));
     }
     all
 }
