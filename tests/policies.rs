@@ -19,7 +19,8 @@ use crate::api::in_process;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-fn files(folder: &str) -> Vec<PathBuf> {
+/// The files of a folder of the project, by name.
+pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

@@ -10,6 +10,7 @@ mod admission;
 mod behaviour;
 mod gate;
 mod guards;
+mod policies;
 mod scenarios;
 mod table;
 
