@@ -30,6 +30,11 @@ impl Clock {
         self.wall + chrono::TimeDelta::from_std(self.zero.elapsed()).unwrap_or_default()
     }
 
+    /// The same as text, RFC 3339 to the second: as Kubernetes writes times.
+    pub fn stamp(&self) -> String {
+        self.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    }
+
     /// The wall-clock time of the start.
     pub fn wall_start(&self) -> DateTime<Utc> {
         self.wall

@@ -29,6 +29,13 @@ pub struct Entry {
     pub connect_to: Option<String>,
 }
 
+impl Entry {
+    /// The URL of this path; without one, of what leads to the target.
+    pub fn url(&self, path: Option<&str>) -> String {
+        format!("{}{}", self.base, path.unwrap_or(&self.path))
+    }
+}
+
 /// The Deployment's selector, and the Services that select its pods.
 pub async fn subject(client: &Client, namespace: &str, deployment: &str) -> Result<Subject, ClusterError> {
     let named = format!("{namespace}/{deployment}");

@@ -46,10 +46,7 @@ pub enum Sighting {
 
 /// Watches until the receiver is gone. What breaks is retried. All namespaces, unless one is named. `writer` writes how policies stand.
 pub async fn follow(reader: Client, writer: Client, namespace: Option<String>, out: mpsc::Sender<Sighting>) {
-    let api: Api<Light> = match &namespace {
-        Some(namespace) => Api::namespaced(reader.clone(), namespace),
-        None => Api::all(reader.clone()),
-    };
+    let api: Api<Light> = super::within(&reader, namespace.as_deref());
     let mut deployments = std::pin::pin!(super::watch::stream(api, config()));
     let policies = policy::api(&reader, namespace.as_deref());
     let mut rules = look(&policies, Duration::ZERO);

@@ -21,7 +21,18 @@ pub mod verification;
 pub mod watch;
 pub mod ways;
 
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
 use thiserror::Error;
+
+/// The objects of a kind in this namespace; in all of them when none is named.
+fn within<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), ns))
+}
 
 /// A call that failed, and what it was for.
 #[derive(Debug, Error)]

@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::ClusterError;
 use super::act::FIELD_MANAGER;
 use super::policy::RolloutPolicy;
+use super::{ClusterError, within};
 use crate::domain::policy::Key;
 use crate::domain::policy::spec::PolicySpec;
 use crate::domain::policy::verification::VerificationStatus;
@@ -128,8 +128,7 @@ pub async fn write(client: &Client, namespace: &str, name: &str, status: &Verifi
 
 /// All that there are, newest last.
 pub async fn list(client: &Client, namespace: Option<&str>) -> Result<Vec<Found>, ClusterError> {
-    let api: Api<RolloutVerification> =
-        namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), ns));
+    let api: Api<RolloutVerification> = within(client, namespace);
     let list = api.list(&ListParams::default().limit(PAGE)).await.map_err(ClusterError::new("list rolloutverifications"))?;
     let found = list.items.into_iter().map(|object| Found {
         name: object.name_any(),

@@ -13,6 +13,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::discover::{self, Entry};
 use super::watch::stream;
+use super::within;
 use crate::domain::policy::{Key, Way};
 
 /// Objects are listed so many at a time.
@@ -31,10 +32,7 @@ impl Ways {
         let (services, services_written) = reflector::store();
         let (ingresses, ingresses_written) = reflector::store();
         let config = || watcher::Config::default().page_size(PAGE);
-        let of_services: Api<Service> =
-            namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), ns));
-        let of_ingresses: Api<Ingress> =
-            namespace.map_or_else(|| Api::all(client.clone()), |ns| Api::namespaced(client.clone(), ns));
+        let (of_services, of_ingresses): (Api<Service>, Api<Ingress>) = (within(client, namespace), within(client, namespace));
         // What broke is retried by the stream itself.
         let watching = async move {
             let services = stream(of_services, config()).modify(slim).reflect(services_written).for_each(|_| async {});

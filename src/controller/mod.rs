@@ -177,7 +177,7 @@ impl Controller {
 
     /// All Deployments are known: what was left open is taken up, or ended where its rollout is past.
     fn take_up(&mut self) {
-        let now = self.now();
+        let now = self.clock.stamp();
         for mut one in self.past.settle(&self.watched) {
             tracing::warn!(verification = one.name, "it was interrupted, and its rollout is past");
             one.status.interrupt(&now);
@@ -194,11 +194,6 @@ impl Controller {
             tracing::info!(deployment = %key, "a rollout that another verifier was judging is taken up");
             self.books.entry(key.clone()).or_default().resume();
         }
-    }
-
-    /// By the wall, RFC 3339.
-    fn now(&self) -> String {
-        self.clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
 
     fn saw(&mut self, sighting: Sighting) {

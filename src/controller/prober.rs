@@ -40,21 +40,29 @@ struct Errand {
     labels: BTreeMap<String, String>,
 }
 
-/// All of them.
-pub(super) struct Probers {
+/// What all probers have in common.
+#[derive(Clone)]
+struct Shared {
     ways: Ways,
     clock: Clock,
     board: Board,
     metrics: Metrics,
+    /// Sent with each request.
     name: String,
     turns: Arc<Semaphore>,
+}
+
+/// All of them.
+pub(super) struct Probers {
+    shared: Shared,
     tasks: BTreeMap<Key, (Errand, JoinSet<()>)>,
 }
 
 impl Probers {
     /// Nothing is probed yet. `name` is sent with each request.
     pub(super) fn new(ways: Ways, clock: Clock, board: Board, metrics: Metrics, name: String) -> Self {
-        Self { ways, clock, board, metrics, name, turns: Arc::new(Semaphore::new(AT_ONCE)), tasks: BTreeMap::new() }
+        let shared = Shared { ways, clock, board, metrics, name, turns: Arc::new(Semaphore::new(AT_ONCE)) };
+        Self { shared, tasks: BTreeMap::new() }
     }
 
     /// Probes what is watched, as it is asked for now.
@@ -62,7 +70,7 @@ impl Probers {
         self.tasks.retain(|key, _| watched.get(key).is_some_and(|w| probed(w).is_ok()));
         for (key, watched) in watched {
             let Ok(policy) = probed(watched) else {
-                self.board.probing(key, None);
+                self.shared.board.probing(key, None);
                 continue;
             };
             let errand = Errand {
@@ -75,7 +83,7 @@ impl Probers {
                 continue;
             }
             let mut task = JoinSet::new();
-            task.spawn(self.prober(key, errand.clone()).go());
+            task.spawn(Prober { key: key.clone(), errand: errand.clone(), shared: self.shared.clone() }.go());
             self.tasks.insert(key.clone(), (errand, task));
         }
     }
@@ -83,20 +91,7 @@ impl Probers {
     /// Where requests to a Deployment enter now.
     pub(super) fn entry(&self, key: &Key, watched: &Watched) -> Result<Entry, String> {
         let policy = watched.policy.as_ref().map_err(Clone::clone)?;
-        self.ways.find(key, &watched.labels, &policy.way())
-    }
-
-    fn prober(&self, key: &Key, errand: Errand) -> Prober {
-        Prober {
-            key: key.clone(),
-            errand,
-            ways: self.ways.clone(),
-            clock: self.clock,
-            board: self.board.clone(),
-            metrics: self.metrics.clone(),
-            name: self.name.clone(),
-            turns: Arc::clone(&self.turns),
-        }
+        self.shared.ways.find(key, &watched.labels, &policy.way())
     }
 }
 
@@ -104,45 +99,42 @@ impl Probers {
 struct Prober {
     key: Key,
     errand: Errand,
-    ways: Ways,
-    clock: Clock,
-    board: Board,
-    metrics: Metrics,
-    name: String,
-    turns: Arc<Semaphore>,
+    shared: Shared,
 }
 
 impl Prober {
     async fn go(self) {
-        self.ways.ready().await;
+        let Shared { ways, clock, board, .. } = &self.shared;
+        ways.ready().await;
         let mut told = Probing { every: self.errand.every.as_secs_f64(), ..Probing::default() };
         // Those of one second do not all come at once, nor the first of all of them.
-        let mut next = self.clock.now() + phase(&self.key, self.errand.every.min(LOOK));
+        let mut next = clock.now() + phase(&self.key, self.errand.every.min(LOOK));
         loop {
-            tokio::time::sleep_until(self.clock.instant(next).into()).await;
-            match self.ways.find(&self.key, &self.errand.labels, &self.errand.way) {
+            tokio::time::sleep_until(clock.instant(next).into()).await;
+            match ways.find(&self.key, &self.errand.labels, &self.errand.way) {
                 Ok(entry) => {
                     self.ask(&entry, &mut told).await;
-                    next = following(next, self.errand.every, self.clock.now());
+                    next = following(next, self.errand.every, clock.now());
                 }
                 Err(why) => {
                     (told.reached, told.why) = (false, Some(why));
-                    next = self.clock.now() + LOOK;
+                    next = clock.now() + LOOK;
                 }
             }
-            self.board.probing(&self.key, Some(told.clone()));
+            board.probing(&self.key, Some(told.clone()));
         }
     }
 
     async fn ask(&self, entry: &Entry, told: &mut Probing) {
         // Closed only with the service.
-        let Ok(_turn) = self.turns.acquire().await else { return };
-        match load::once(&lane(entry, &self.errand.path), &self.name, self.clock).await {
+        let Shared { clock, board, metrics, name, turns, .. } = &self.shared;
+        let Ok(_turn) = turns.acquire().await else { return };
+        match load::once(&lane(entry, &self.errand.path), name, *clock).await {
             Ok(report) => {
                 let took = Duration::from_micros(report.phases.total);
-                let now = self.clock.now();
-                self.metrics.store().probe(&self.key, report.outcome, took, now);
-                self.board.budget(&self.key, self.metrics.store().budget_left(&self.key, now));
+                let now = clock.now();
+                metrics.store().probe(&self.key, report.outcome, took, now);
+                board.budget(&self.key, metrics.store().budget_left(&self.key, now));
                 (told.reached, told.why, told.last) = (true, None, Some(report.outcome));
                 *(if report.outcome.blame() == Blame::Nobody { &mut told.good } else { &mut told.bad }) += 1;
             }
@@ -168,7 +160,6 @@ fn phase(key: &Key, span: Duration) -> Duration {
 
 /// One request through this entry. Who did not say what to ask for asks for what the Ingress leads here.
 fn lane(entry: &Entry, path: &str) -> LanePlan {
-    let path = if path == "/" { entry.path.as_str() } else { path };
     LanePlan {
         name: "probe".into(),
         mode: Mode::Fresh,
@@ -177,7 +168,7 @@ fn lane(entry: &Entry, path: &str) -> LanePlan {
         max_in_flight: 1,
         schedule: Schedule::default(),
         request: RequestPlan {
-            url: format!("{}{path}", entry.base),
+            url: entry.url((path != "/").then_some(path)),
             connect_to: entry.connect_to.clone(),
             ..RequestPlan::default()
         },

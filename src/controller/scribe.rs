@@ -94,7 +94,7 @@ impl Page {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        let now = self.clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let now = self.clock.stamp();
         let told = verification::tell(&self.client, &self.subject, status, &now);
         match tokio::time::timeout(ANSWER, told).await {
             Ok(Ok(())) => {}

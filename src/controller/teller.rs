@@ -56,7 +56,7 @@ impl Teller {
         shared: &Shared,
         statuses: watch::Sender<Option<VerificationStatus>>,
     ) -> Self {
-        let now = shared.clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let now = shared.clock.stamp();
         Self {
             key,
             clock: shared.clock,
@@ -79,10 +79,6 @@ impl Teller {
     /// Of the verification.
     fn name(&self, run: &str) -> String {
         self.name.clone().unwrap_or_else(|| name_of(&self.key.name, run))
-    }
-
-    fn now(&self) -> String {
-        self.clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
 
     /// The loop of the service waits for nothing, so its queue is empty but for a moment.
@@ -117,7 +113,7 @@ impl Teller {
             return;
         }
         (self.told, self.at) = (Some(state), course.now());
-        let now = self.now();
+        let now = self.clock.stamp();
         self.status = VerificationStatus::of(course, &self.status, &now);
         let began = self.began.get_or_insert_with(|| now.clone()).clone();
         self.board.verification(&self.key, &self.name(&self.status.run_id), &self.status, &began, None);
@@ -148,7 +144,7 @@ impl Reporter for Teller {
     fn finish(&mut self, summary: &Summary) {
         // One that found no way judged nothing, and nothing is written of it.
         let Some(began) = self.began.clone().filter(|_| self.begun) else { return };
-        let now = self.now();
+        let now = self.clock.stamp();
         self.status.end(&summary.traffic.measured.answers, &now);
         // Who sees that it is over finds its report.
         self.board.report(&summary.run.id, html::document(summary));

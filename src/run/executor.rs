@@ -163,8 +163,7 @@ impl Executor {
         let (url, connect_to) = match (&traffic.url, entry) {
             (Some(url), _) => (url.clone(), None),
             // Who did not say what to ask for asks for what the Ingress leads here.
-            (None, Some(entry)) if self.guesses_path() => (format!("{}{}", entry.base, entry.path), entry.connect_to),
-            (None, Some(entry)) => (format!("{}{}", entry.base, traffic.path), entry.connect_to),
+            (None, Some(entry)) => (entry.url((!self.guesses_path()).then_some(&*traffic.path)), entry.connect_to),
             (None, None) => (String::new(), None),
         };
         let lane = |(name, lane): (&crate::domain::traffic::Name, &crate::domain::scenario::Lane)| {

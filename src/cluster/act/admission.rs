@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(200);
 pub async fn open(client: &Client, clock: Clock, namespace: &str, run: &str, permit: &Permit) -> AdmissionEnded {
     let deadline: Instant = clock.instant(clock.now() + DEADLINE).into();
     let path = format!("/api/v1/namespaces/{namespace}/pods/{}/status", permit.pod);
-    let now = clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let now = clock.stamp();
     let patching = Patching { content_type: "application/strategic-merge-patch+json", manager: MANAGER };
     let outcome = match write::send_as(client, &path, &patch(permit, run, &now), patching).await {
         Sent::Accepted(_) => Came::Opened { read_back: false },

@@ -204,7 +204,7 @@ async fn seen(client: &Client, place: Place<'_>, generation: i64) {
 
 /// Leaves a Kubernetes Event at the Deployment: who did what, and why. It only tells; without it the action stands as well.
 pub async fn tell(client: &Client, clock: Clock, place: Place<'_>, action: &Action) -> Result<(), String> {
-    let now = clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let now = clock.stamp();
     let (reason, what) = match action.verb {
         Verb::Pause => ("RolloutPaused", "paused"),
         Verb::Hold => ("RolloutHeld", "paused, and its ReplicaSet scaled to 0"),

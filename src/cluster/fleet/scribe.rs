@@ -75,7 +75,7 @@ impl Scribe {
 
     /// How it stands now.
     pub(super) fn want(&mut self, rule: &Rule, claim: &Claim) {
-        let now = self.clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let now = self.clock.stamp();
         let Some(page) = self.pages.get_mut(&rule.key) else { return };
         page.wanted = PolicyStatus::of(rule, claim, &page.wanted, &now);
         if !page.busy && page.wanted != page.there {

@@ -41,15 +41,8 @@ impl PolicyStatus {
         let wrong = rule.wrong().is_some();
         let condition = |kind: &str, is: bool| {
             let status = if is { "True" } else { "False" };
-            let same = before.conditions.iter().find(|c| c.kind == kind && c.status == status);
-            Condition {
-                kind: kind.into(),
-                status: status.into(),
-                reason: reason.into(),
-                message: message.chars().take(MAX_MESSAGE).collect(),
-                last_transition_time: same.map_or_else(|| now.to_owned(), |c| c.last_transition_time.clone()),
-                observed_generation: rule.generation,
-            }
+            let message = message.chars().take(MAX_MESSAGE).collect();
+            Condition::new((kind, status, reason), message, rule.generation, &before.conditions, now)
         };
         Self {
             observed_generation: rule.generation,

@@ -98,6 +98,21 @@ pub struct Condition {
     pub observed_generation: i64,
 }
 
+impl Condition {
+    /// A condition as it is `now`. While its status is that of `before`, it keeps the time of the change.
+    pub fn new((kind, status, reason): (&str, &str, &str), message: String, generation: i64, before: &[Self], now: &str) -> Self {
+        let same = before.iter().find(|c| c.kind == kind && c.status == status);
+        Self {
+            kind: kind.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message,
+            last_transition_time: same.map_or_else(|| now.to_owned(), |c| c.last_transition_time.clone()),
+            observed_generation: generation,
+        }
+    }
+}
+
 impl VerificationStatus {
     /// Of a rollout with this template nothing is known yet.
     pub fn begin(template: &str) -> Self {
@@ -166,17 +181,9 @@ impl VerificationStatus {
     }
 
     fn conditions(&self, before: &Self, now: &str) -> Vec<Condition> {
-        let condition = |kind: &str, status: &str, reason: &str| Condition {
-            kind: kind.into(),
-            status: status.into(),
-            reason: reason.into(),
-            message: self.message.clone(),
-            last_transition_time: before
-                .conditions
-                .iter()
-                .find(|c| c.kind == kind && c.status == status)
-                .map_or_else(|| now.to_owned(), |c| c.last_transition_time.clone()),
-            observed_generation: self.observed_generation,
+        let condition = |kind: &str, status: &str, reason: &str| {
+            let (message, generation) = (self.message.clone(), self.observed_generation);
+            Condition::new((kind, status, reason), message, generation, &before.conditions, now)
         };
         let (verified, reason) = match self.verdict {
             None => ("Unknown", "InProgress"),
