@@ -83,15 +83,16 @@ impl Stream {
         Ok(())
     }
 
-    /// So much of the body has come.
-    pub(super) fn take(&mut self, n: usize, rules: Rules) -> Result<(), Violation> {
-        self.body += n as u64;
-        match self.length {
-            _ if self.bodiless => Err(Violation::Protocol("a body where there is none")),
-            Some(length) if self.body > length => Err(Violation::Protocol("more body than content-length")),
-            _ if self.body > rules.max_body => Err(Violation::TooLarge("body")),
-            _ => Ok(()),
-        }
+    /// So much of the body has come. Answers how much of it belongs to it, whatever pieces it came in, and what is wrong with the rest.
+    pub(super) fn take(&mut self, n: usize, rules: Rules) -> (usize, Result<(), Violation>) {
+        let (most, beyond) = match self.length {
+            _ if self.bodiless => (0, Violation::Protocol("a body where there is none")),
+            Some(length) => (length, Violation::Protocol("more body than content-length")),
+            None => (rules.max_body, Violation::TooLarge("body")),
+        };
+        let room = usize::try_from(most - self.body).unwrap_or(usize::MAX);
+        self.body += n.min(room) as u64;
+        (n.min(room), if n > room { Err(beyond) } else { Ok(()) })
     }
 
     /// Whether less has come than was announced.

@@ -219,11 +219,14 @@ impl Session {
                 Found::Head(head) => self.begin(head, to)?,
                 Found::Whole(head, payload) => self.whole(head, &payload, rules, to)?,
                 Found::Body(head, piece) => {
-                    let broken = self.stream(head.stream).and_then(|stream| stream.take(piece.len(), rules).err());
-                    match broken {
-                        Some(violation) => self.break_off(head.stream, violation, to),
-                        None if self.stream(head.stream).is_some() => to.body(head.stream, piece),
-                        None => {}
+                    let Some((good, end)) = self.stream(head.stream).map(|stream| stream.take(piece.len(), rules)) else {
+                        continue;
+                    };
+                    if let Some(piece) = piece.get(..good).filter(|piece| !piece.is_empty()) {
+                        to.body(head.stream, piece);
+                    }
+                    if let Err(violation) = end {
+                        self.break_off(head.stream, violation, to);
                     }
                 }
                 Found::End(head) => {

@@ -19,7 +19,7 @@ impl Listener for Heard {
         self.0.push(format!("{stream} {}", head.status));
     }
     fn body(&mut self, stream: u32, piece: &[u8]) {
-        let text = String::from_utf8_lossy(piece);
+        let text = piece.escape_ascii().to_string();
         // Where pieces begin and end is chance.
         match self.0.last_mut().filter(|last| last.starts_with(&format!("{stream}: "))) {
             Some(last) => last.push_str(&text),
@@ -286,6 +286,14 @@ fn what_comes_for_a_stream_that_was_given_up_is_read_and_forgotten() {
     let late = data(1, false, &[0; 16_000]).repeat(60);
     session.feed(&[remembered, late, refers].concat(), RULES, &mut heard).unwrap();
     assert_eq!(heard.0, ["3 200", "3 Whole"]);
+}
+
+#[test]
+fn what_belongs_to_a_body_is_heard_though_more_comes_in_the_same_piece() {
+    let beyond = [head(1, false, &[STATUS, ("content-length", "3")]), data(1, true, b"abcd")].concat();
+    let (heard, end) = after_settings(&beyond);
+    assert_eq!(end, Ok(()));
+    assert_eq!(heard, ["1 200", "1: abc", "1 Broken(Protocol(\"more body than content-length\"))"]);
 }
 
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
