@@ -78,8 +78,9 @@ fn objects() -> Vec<(Value, Taken)> {
         (with(object("RolloutPolicy", 1), json!({})), Taken::Progressing),
     ];
     for (status, taken) in verifications() {
-        // Seen at the generation that the status is about.
-        let verification = object("RolloutVerification", status.observed_generation);
+        // Its spec is never written again, so it stays at its first generation, whatever that of the Deployment is.
+        assert_ne!(status.target_generation, 1);
+        let verification = object("RolloutVerification", 1);
         all.push((with(verification, serde_json::to_value(status).unwrap()), taken));
     }
     let lost = BTreeMap::from([("older".into(), 1)]);

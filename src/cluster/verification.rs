@@ -129,17 +129,29 @@ pub async fn write(client: &Client, namespace: &str, name: &str, status: &Verifi
 /// All that there are, newest last.
 pub async fn list(client: &Client, namespace: Option<&str>) -> Result<Vec<Found>, ClusterError> {
     let api: Api<RolloutVerification> = within(client, namespace);
-    let list = api.list(&ListParams::default().limit(PAGE)).await.map_err(ClusterError::new("list rolloutverifications"))?;
-    let found = list.items.into_iter().map(|object| Found {
-        name: object.name_any(),
-        key: Key::new(&object.namespace().unwrap_or_default(), &object.spec.target_ref.name),
-        created: object.creation_timestamp().map(|t| t.0.to_string()).unwrap_or_default(),
-        template: object.status.as_ref().map(|s| s.template.as_str()).unwrap_or_default().into(),
-        status: object.status.unwrap_or_default(),
-    });
-    let mut found: Vec<Found> = found.collect();
+    let mut found: Vec<Found> = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await.map_err(ClusterError::new("list rolloutverifications"))?;
+        let next = page.metadata.continue_.filter(|token| !token.is_empty());
+        found.extend(page.items.into_iter().map(Found::of));
+        let Some(token) = next else { break };
+        params.continue_token = Some(token);
+    }
     found.sort_by(|a, b| (&a.created, &a.name).cmp(&(&b.created, &b.name)));
     Ok(found)
+}
+
+impl Found {
+    fn of(object: RolloutVerification) -> Self {
+        Self {
+            name: object.name_any(),
+            key: Key::new(&object.namespace().unwrap_or_default(), &object.spec.target_ref.name),
+            created: object.creation_timestamp().map(|t| t.0.to_string()).unwrap_or_default(),
+            template: object.status.as_ref().map(|s| s.template.as_str()).unwrap_or_default().into(),
+            status: object.status.unwrap_or_default(),
+        }
+    }
 }
 
 /// Removes one; that it is gone already is no error.
@@ -151,7 +163,7 @@ pub async fn delete(client: &Client, namespace: &str, name: &str) -> Result<(), 
     }
 }
 
-/// Leaves an Event on the Deployment about a verdict. `now` is RFC 3339.
+/// Leaves an Event on the Deployment about a verdict, one for each run. `now` is RFC 3339.
 pub async fn tell(client: &Client, subject: &Subject, status: &VerificationStatus, now: &str) -> Result<(), ClusterError> {
     let (ns, name) = (&*subject.key.namespace, &*subject.key.name);
     let (kind, reason) = match status.verdict {
@@ -165,7 +177,7 @@ pub async fn tell(client: &Client, subject: &Subject, status: &VerificationStatu
     let message: String =
         format!("revision {}, run {}: {figures}{why}", status.revision, status.run_id).chars().take(1_000).collect();
     let event = json!({
-        "metadata": {"generateName": format!("{name}."), "namespace": ns},
+        "metadata": {"name": format!("{name}.{}", status.run_id), "namespace": ns},
         "involvedObject": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": ns, "name": name, "uid": subject.uid},
         "type": kind, "reason": reason, "message": message,
         "source": {"component": FIELD_MANAGER}, "reportingComponent": "verifier.dev/verifier", "reportingInstance": status.run_id,
@@ -175,7 +187,11 @@ pub async fn tell(client: &Client, subject: &Subject, status: &VerificationStatu
     let failed = |e: serde_json::Error| kube::Error::SerdeError(e);
     let event: Event = serde_json::from_value(event).map_err(failed).map_err(ClusterError::new(operation.clone()))?;
     let api: Api<Event> = Api::namespaced(client.clone(), ns);
-    api.create(&PostParams::default(), &event).await.map(drop).map_err(ClusterError::new(operation))
+    match api.create(&PostParams::default(), &event).await {
+        // An answer was lost: it is there.
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(()),
+        done => done.map(drop).map_err(ClusterError::new(operation)),
+    }
 }
 
 /// The kinds that the service reads policies from and keeps verifications in, as YAML: `k8s/verifier/base/crds.yaml`.
@@ -196,7 +212,7 @@ mod tests {
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(path, &text).unwrap();
         }
-        assert_eq!(std::fs::read_to_string(path).unwrap(), text, "UPDATE_GOLDEN=1 writes it anew");
+        assert!(std::fs::read_to_string(path).unwrap() == text, "the types have changed: UPDATE_GOLDEN=1 writes {path} anew");
         let back: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
         let types = [RolloutPolicy::crd(), RolloutVerification::crd()].map(|kind| serde_json::to_value(kind).unwrap());
         assert_eq!(back, types, "the YAML says what the types say");

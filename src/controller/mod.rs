@@ -170,13 +170,26 @@ impl Controller {
             Err(_) => tracing::warn!("the API did not list verifications in time"),
         }
         self.board.remember(self.past.judged());
-        for (key, template) in self.past.templates() {
-            self.books.entry(key.clone()).or_default().judge(VerdictKind::Inconclusive, template);
+        for one in self.past.latest() {
+            let verified = one.status.verdict == Some(VerdictKind::Pass);
+            self.books.entry(one.key.clone()).or_default().remember(&one.template, verified, one.status.gated);
         }
     }
 
     /// All Deployments are known: what was left open is taken up, or ended where its rollout is past.
     fn take_up(&mut self) {
+        self.settle();
+        for key in self.past.open() {
+            tracing::info!(deployment = %key, "a rollout that another verifier was judging is taken up");
+            self.books.entry(key.clone()).or_default().resume();
+        }
+    }
+
+    /// Ends what was left open and will not be judged any more.
+    fn settle(&mut self) {
+        if self.past.is_settled() {
+            return;
+        }
         let now = self.clock.stamp();
         for mut one in self.past.settle(&self.watched) {
             tracing::warn!(verification = one.name, "it was interrupted, and its rollout is past");
@@ -189,10 +202,6 @@ impl Controller {
                     tracing::warn!(verification = one.name, "it stays open, and no process is at it");
                 }
             });
-        }
-        for key in self.past.open() {
-            tracing::info!(deployment = %key, "a rollout that another verifier was judging is taken up");
-            self.books.entry(key.clone()).or_default().resume();
         }
     }
 
@@ -227,6 +236,9 @@ impl Controller {
                 self.metrics.store().watch(true, self.clock.now());
             }
         }
+        if self.board.is_ready() {
+            self.settle();
+        }
     }
 
     fn told(&mut self, key: &Key, news: &News) {
@@ -253,6 +265,7 @@ impl Controller {
                 tracing::warn!(deployment = %key, why, "the run came to nothing");
             }
             book.end(lost, now);
+            book.gated |= ended.gated;
             if let Some(watched) = self.watched.get(key) {
                 book.see(watched, now);
             }

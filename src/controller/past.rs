@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crate::cluster::verification::Found;
 use crate::domain::policy::Key;
 use crate::domain::policy::plan::Watched;
-use crate::domain::traffic::Name;
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -29,17 +28,24 @@ impl Past {
         &self.judged
     }
 
-    /// The template that was judged last, of each Deployment.
-    pub(super) fn templates(&self) -> impl Iterator<Item = (&Key, &Name)> {
-        let latest: BTreeMap<&Key, &Name> =
-            self.judged.iter().filter(|one| !one.status.template.is_empty()).map(|one| (&one.key, &one.template)).collect();
-        latest.into_iter()
+    /// What was judged last, of each Deployment.
+    pub(super) fn latest(&self) -> impl Iterator<Item = &Found> {
+        let told = self.judged.iter().filter(|one| !one.status.template.is_empty());
+        let latest: BTreeMap<&Key, &Found> = told.map(|one| (&one.key, one)).collect();
+        latest.into_values()
     }
 
-    /// Takes up what can be: the newest of a Deployment, when its template is still wanted. Answers with the others.
+    /// Whether anything is open that no run is at.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.taken.is_empty()
+    }
+
+    /// Takes up what can be: the newest of a Deployment, as long as its template is still wanted. Answers with the others.
     pub(super) fn settle(&mut self, watched: &BTreeMap<Key, Watched>) -> Vec<Found> {
         let mut past = Vec::new();
-        for one in std::mem::take(&mut self.open).into_iter().rev() {
+        let mut open = std::mem::take(&mut self.open);
+        open.extend(std::mem::take(&mut self.taken).into_values());
+        for one in open.into_iter().rev() {
             let wanted =
                 watched.get(&one.key).is_some_and(|w| w.policy.is_ok() && !w.paused && *w.template == *one.status.template);
             if wanted && !self.taken.contains_key(&one.key) {
@@ -87,6 +93,8 @@ mod tests {
             observed: true,
             complete: false,
             labels: BTreeMap::new(),
+            short: false,
+            gated: false,
             unfrozen: false,
         }
     }
@@ -103,13 +111,19 @@ mod tests {
             open("c1", "c", "t1"),
             open("d1", "d", "t1"),
         ]);
-        assert_eq!(past.templates().map(|(key, t)| (&*key.name, &**t)).collect::<Vec<_>>(), [("a", "t1")]);
+        assert_eq!(past.latest().map(|one| (&*one.key.name, &*one.template)).collect::<Vec<_>>(), [("a", "t1")]);
         let seen = [("a", watched("t2", false)), ("b", watched("t2", false)), ("c", watched("t1", true))];
-        let seen = seen.into_iter().map(|(name, w)| (Key::new("todo", name), w)).collect();
+        let seen: BTreeMap<Key, Watched> = seen.into_iter().map(|(name, w)| (Key::new("todo", name), w)).collect();
         let ended: Vec<String> = past.settle(&seen).into_iter().map(|one| one.name).collect();
         assert_eq!(ended, ["d1", "c1", "b1", "a2"], "gone, paused, another template, not the latest");
         assert_eq!(past.open().map(|key| &*key.name).collect::<Vec<_>>(), ["a"]);
-        assert_eq!(past.take(&Key::new("todo", "a")).map(|one| one.name).as_deref(), Some("a3"));
-        assert!(past.take(&Key::new("todo", "a")).is_none());
+        assert!(past.settle(&seen).is_empty() && !past.is_settled(), "no run has begun with it yet");
+        let mut taken = Past::of(vec![open("a3", "a", "t2")]);
+        taken.settle(&seen);
+        assert_eq!(taken.take(&Key::new("todo", "a")).map(|one| one.name).as_deref(), Some("a3"));
+        assert!(taken.take(&Key::new("todo", "a")).is_none() && taken.is_settled());
+        // Nobody asks for it any more, before a way was found.
+        let gone: Vec<String> = past.settle(&BTreeMap::new()).into_iter().map(|one| one.name).collect();
+        assert!(gone == ["a3"] && past.is_settled());
     }
 }

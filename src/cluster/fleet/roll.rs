@@ -165,6 +165,8 @@ fn watched(seen: &Seen, source: Source, policy: Result<PolicySpec, String>) -> W
         observed: seen.observed,
         complete: seen.complete,
         labels: seen.labels.clone(),
+        short: seen.short,
+        gated: seen.gated,
         unfrozen: seen.unfrozen,
     }
 }
@@ -188,6 +190,8 @@ mod tests {
             observed: true,
             complete: true,
             labels: BTreeMap::new(),
+            short: false,
+            gated: false,
             unfrozen: false,
         }
     }

@@ -13,6 +13,9 @@ use crate::domain::verdict::VerdictKind;
 /// The longest message of a condition that is written.
 const MAX_MESSAGE: usize = 1_000;
 
+/// The generation of a verification's object: its `spec` is written once.
+const OWN_GENERATION: i64 = 1;
+
 /// How a verification stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -48,6 +51,9 @@ pub struct VerificationStatus {
     /// Which pod template it is about: a hash of ours, the same for all versions of the verifier.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub template: String,
+    /// Its pods serve only after they were let in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gated: bool,
     /// When this was written, RFC 3339.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub updated: String,
@@ -55,6 +61,9 @@ pub struct VerificationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
     /// The Deployment's generation that this is about.
+    #[serde(default)]
+    pub target_generation: i64,
+    /// The generation of this very object that this was written for, as tools compare it with `metadata.generation`.
     pub observed_generation: i64,
     /// `Verified`, `Ready`, `Reconciling`, `Stalled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -135,7 +144,7 @@ impl VerificationStatus {
         let bad = sums.counts.bad() + earlier.errors;
         let good = sums.counts.good() + (earlier.requests - earlier.errors.min(earlier.requests));
         let (verdict, message) = judged(course, before.gap.as_ref(), Ppm::of(good, good + bad));
-        let generation = course.rollout.target().map_or(before.observed_generation, |d| d.generation);
+        let generation = course.rollout.target().map_or(before.target_generation, |d| d.generation);
         let revision = course.rollout.new_revision().map_or_else(|| before.revision.clone(), |r| clean(r));
         let share = Ppm::of(good, good + bad);
         let mut status = Self {
@@ -151,9 +160,11 @@ impl VerificationStatus {
             p99: sums.latency.quantile(Ppm(990_000)).map(span),
             action: action(course),
             template: before.template.clone(),
+            gated: course.admission().is_prepared(),
             updated: now.into(),
             gap: before.gap.clone(),
-            observed_generation: generation,
+            target_generation: generation,
+            observed_generation: OWN_GENERATION,
             conditions: Vec::new(),
         };
         status.conditions = status.conditions(before, now);
@@ -174,6 +185,7 @@ impl VerificationStatus {
     pub fn interrupt(&mut self, now: &str) {
         let before = self.clone();
         self.updated = now.into();
+        self.observed_generation = OWN_GENERATION;
         self.verdict = Some(VerdictKind::Inconclusive);
         self.phase = "done".into();
         self.message = "interrupted: the verifier ended before the rollout was judged".into();
@@ -182,8 +194,7 @@ impl VerificationStatus {
 
     fn conditions(&self, before: &Self, now: &str) -> Vec<Condition> {
         let condition = |kind: &str, status: &str, reason: &str| {
-            let (message, generation) = (self.message.clone(), self.observed_generation);
-            Condition::new((kind, status, reason), message, generation, &before.conditions, now)
+            Condition::new((kind, status, reason), self.message.clone(), OWN_GENERATION, &before.conditions, now)
         };
         let (verified, reason) = match self.verdict {
             None => ("Unknown", "InProgress"),
