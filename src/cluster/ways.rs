@@ -15,6 +15,7 @@ use super::discover::{self, Entry};
 use super::watch::stream;
 use super::within;
 use crate::domain::policy::{Key, Way};
+use crate::domain::traffic::Name;
 
 /// Objects are listed so many at a time.
 const PAGE: u32 = 500;
@@ -67,15 +68,14 @@ fn find(
     labels: &BTreeMap<String, String>,
     way: &Way,
 ) -> Result<Entry, String> {
-    // Asked for each probe, of everything there is: nothing is copied until it is found.
+    // Asked for each probe, of everything there is: nothing is copied or put in order until it is found.
     let here = |meta: &ObjectMeta| meta.namespace.as_deref() == Some(&*key.namespace);
-    let mut ours: Vec<&Service> =
-        services.iter().map(|s| &**s).filter(|s| here(&s.metadata) && discover::selects(s, labels)).collect();
-    ours.sort_by_key(|s| s.name_any());
+    let named = |meta: &ObjectMeta, name: &Option<Name>| name.is_none() || meta.name.as_deref() == name.as_deref();
+    let ours = services.iter().map(|s| &**s).filter(|s| here(&s.metadata) && discover::selects(s, labels));
     match way {
         Way::Service(name) => {
-            ours.retain(|s| name.as_ref().is_none_or(|name| s.name_any() == **name));
-            let found = ours.iter().find_map(|s| Some((s.name_any(), discover::address_of(s)?)));
+            let found =
+                ours.filter(|s| named(&s.metadata, name)).filter_map(|s| Some((s.name_any(), discover::address_of(s)?))).min();
             let (service, address) = found.ok_or_else(|| {
                 let which =
                     name.as_ref().map_or_else(|| "no Service".to_owned(), |name| format!("Service {name} does not exist, or"));
@@ -84,12 +84,10 @@ fn find(
             Ok(Entry { base: format!("http://{service}.{}", key.namespace), path: "/".into(), connect_to: Some(address) })
         }
         Way::Ingress(name) => {
-            let names: Vec<String> = ours.iter().map(|s| s.name_any()).collect();
-            let mut all: Vec<&Ingress> = ingresses.iter().map(|i| &**i).filter(|i| here(&i.metadata)).collect();
-            all.retain(|i| name.as_ref().is_none_or(|name| i.name_any() == **name));
-            all.sort_by_key(|i| i.name_any());
-            let found = all.into_iter().find_map(|ingress| discover::entry_of(ingress, &names));
-            let entry = found.ok_or_else(|| match name {
+            let services: Vec<String> = ours.map(ResourceExt::name_any).collect();
+            let all = ingresses.iter().filter(|i| here(&i.metadata) && named(&i.metadata, name));
+            let leading = all.filter_map(|i| Some((&i.metadata.name, discover::entry_of(i, &services)?)));
+            let (_, entry) = leading.min_by_key(|(name, _)| *name).ok_or_else(|| match name {
                 None => format!("no Ingress leads to deployment {key}"),
                 Some(name) => format!("Ingress {name} does not lead to deployment {key}"),
             })?;

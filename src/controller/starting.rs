@@ -54,7 +54,7 @@ impl Controller {
             recordings: self.settings.recordings.clone(),
         };
         let (uid, template, rate) = (watched.uid, watched.template, order.policy.rate());
-        self.books.entry(key.clone()).or_default().running = Some(Running { rate, uid, template, stopping: false });
+        self.books.entry(key.clone()).or_default().running = Some(Running { rate, uid, template, rolled_out, stopping: false });
         self.stops.insert(key.clone(), stop);
         self.runs.spawn(runs::go(order, shared, stopped));
     }

@@ -60,6 +60,8 @@ pub struct Running {
     pub uid: String,
     /// The template that it was started for.
     pub template: Name,
+    /// That template was judged before: the run is to let pods in that came since.
+    pub rolled_out: bool,
     /// It was told to end.
     pub stopping: bool,
 }
@@ -83,8 +85,8 @@ pub struct Book {
     verified: bool,
     /// Pods were seen that wait at the gate of admission, whether or not the template says so.
     pub gated: bool,
-    /// Since its last run ended it was whole.
-    whole: bool,
+    /// Its last run was to let pods in, and it was not whole since.
+    in_vain: bool,
 }
 
 impl Book {
@@ -94,7 +96,7 @@ impl Book {
             self.judged = Some(watched.template.clone());
             self.verified = true;
         }
-        self.whole |= !watched.short;
+        self.in_vain &= watched.short;
         // To ask for it is a change of its annotations, and each of those is a new generation.
         self.known |= watched.observed;
         self.waiting = if self.is_due(watched) { self.waiting.or(Some(now)) } else { None };
@@ -123,8 +125,7 @@ impl Book {
 
     /// A run has ended. `unready` says why it found no way to its target.
     pub fn end(&mut self, unready: Option<String>, now: At) {
-        self.running = None;
-        self.whole = false;
+        self.in_vain = self.running.take().is_some_and(|running| running.rolled_out);
         self.ended = Some(now);
         self.lost = unready.map(|why| (self.lost.take().map_or(1, |(times, _)| times.saturating_add(1)), why));
     }
@@ -143,8 +144,8 @@ impl Book {
         let Some(ended) = self.ended else { return At::ZERO };
         match &self.lost {
             Some((times, _)) => ended + RETRY.saturating_mul(1 << (times - 1).min(10)).min(MAX_RETRY),
-            // The last run did not help, so its pods do not wait for us alone.
-            None if !self.whole && self.judged.as_ref() == Some(&watched.template) => ended + AGAIN,
+            // Its pods do not wait for us alone.
+            None if self.in_vain && self.judged.as_ref() == Some(&watched.template) => ended + AGAIN,
             None => At::ZERO,
         }
     }

@@ -41,7 +41,7 @@ fn book(seen: &[Watched]) -> Book {
 }
 
 fn running() -> Running {
-    Running { rate: 20.0, uid: "u1".into(), template: "b".into(), stopping: false }
+    Running { rate: 20.0, uid: "u1".into(), template: "b".into(), rolled_out: false, stopping: false }
 }
 
 /// What is done about one Deployment, and why nothing is.
@@ -98,7 +98,11 @@ fn pods_that_come_after_a_rollout_are_let_in_by_a_run_of_their_own_but_not_for_e
     remembered.see(&short, At::ZERO);
     assert_eq!(one(Some(short), remembered, At::ZERO).0, Some(Do::Start));
 
-    let mut helped = Book { running: Some(running()), ..good };
+    let mut late = Book { running: Some(running()), ..good.clone() };
+    late.end(None, At::ZERO);
+    late.see(&gated, At::ZERO);
+    assert_eq!(one(Some(gated.clone()), late, At::ZERO).0, Some(Do::Start), "they came as the rollout's run ended");
+    let mut helped = Book { running: Some(Running { rolled_out: true, ..running() }), ..good };
     helped.end(None, At::ZERO);
     helped.see(&gated, At::ZERO);
     let all = BTreeMap::from([(key("a"), gated.clone())]);
