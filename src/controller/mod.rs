@@ -98,6 +98,8 @@ pub struct Controller {
     news: mpsc::Sender<(Key, News)>,
     actions: Arc<Mutex<Vec<At>>>,
     probers: Probers,
+    /// Services and Ingresses were listed once.
+    ways_known: bool,
     past: Past,
     started: u64,
 }
@@ -135,6 +137,7 @@ impl Controller {
             news,
             actions: Arc::default(),
             probers,
+            ways_known: false,
             past: Past::default(),
             started: 0,
         };
@@ -145,6 +148,8 @@ impl Controller {
     }
 
     async fn work(&mut self, mut inbox: mpsc::Receiver<(Key, News)>, mut fleet: mpsc::Receiver<Sighting>, stop: CancellationToken) {
+        let listed = self.probers.ready();
+        tokio::pin!(listed);
         loop {
             let wake = self.reconcile();
             tokio::select! {
@@ -154,6 +159,7 @@ impl Controller {
                 Some((key, ended)) = joined(&mut self.runs) => self.ended(&key, ended),
                 Some(sighting) = fleet.recv() => self.saw(sighting),
                 Some(()) = joined(&mut self.chores) => {}
+                () = &mut listed, if !self.ways_known => self.ways_known = true,
                 () = tokio::time::sleep_until(self.clock.instant(wake).into()) => {}
             }
         }
@@ -257,6 +263,9 @@ impl Controller {
     fn ended(&mut self, key: &Key, ended: Ended) {
         let now = self.clock.now();
         self.stops.remove(key);
+        if let Some(left) = ended.left {
+            self.past.give_back(left);
+        }
         if let Some(book) = self.books.get_mut(key) {
             // One that we called off says nothing about the target.
             let stopping = book.running.as_ref().is_some_and(|running| running.stopping);
@@ -278,17 +287,24 @@ impl Controller {
     /// Does what is to be done now, and answers with when to look again.
     fn reconcile(&mut self) -> At {
         let now = self.clock.now();
-        if !self.board.is_ready() {
-            // What there is is not known whole: a rollout that another verifier has judged must not be judged again.
+        if !self.board.is_ready() || !self.ways_known {
+            // What there is is not known whole: a rollout that another verifier has judged must not be judged again, and a way that is not known
+            // yet is not missing.
             return now + BEAT;
         }
-        let plan = plan::plan(&self.watched, &self.books, self.settings.ceiling, now);
-        for (key, what) in plan.todo {
-            match what {
-                Do::Start => self.start(&key),
-                Do::Stop => self.stop(&key),
+        // What cannot be started is planned anew: it is to be tried later, and others may have its place.
+        let plan = loop {
+            let mut plan = plan::plan(&self.watched, &self.books, self.settings.ceiling, now);
+            if plan.todo.is_empty() {
+                break plan;
             }
-        }
+            for (key, what) in std::mem::take(&mut plan.todo) {
+                match what {
+                    Do::Start => self.start(&key),
+                    Do::Stop => self.stop(&key),
+                }
+            }
+        };
         let unused: Vec<Key> = self
             .books
             .iter()

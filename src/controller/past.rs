@@ -62,6 +62,11 @@ impl Past {
         self.taken.keys()
     }
 
+    /// A run that was to go on with it did not come to it.
+    pub(super) fn give_back(&mut self, left: Found) {
+        self.taken.insert(left.key.clone(), left);
+    }
+
     /// The verification that a run goes on with.
     pub(super) fn take(&mut self, key: &Key) -> Option<Found> {
         self.taken.remove(key)
@@ -122,6 +127,8 @@ mod tests {
         taken.settle(&seen);
         assert_eq!(taken.take(&Key::new("todo", "a")).map(|one| one.name).as_deref(), Some("a3"));
         assert!(taken.take(&Key::new("todo", "a")).is_none() && taken.is_settled());
+        taken.give_back(open("a3", "a", "t2"));
+        assert!(taken.take(&Key::new("todo", "a")).is_some());
         // Nobody asks for it any more, before a way was found.
         let gone: Vec<String> = past.settle(&BTreeMap::new()).into_iter().map(|one| one.name).collect();
         assert!(gone == ["a3"] && past.is_settled());

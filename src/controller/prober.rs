@@ -65,6 +65,12 @@ impl Probers {
         Self { shared, tasks: BTreeMap::new() }
     }
 
+    /// Waits until the ways to all Deployments are known.
+    pub(super) fn ready(&self) -> impl Future<Output = ()> + use<> {
+        let ways = self.shared.ways.clone();
+        async move { ways.ready().await }
+    }
+
     /// Probes what is watched, as it is asked for now.
     pub(super) fn follow(&mut self, watched: &BTreeMap<Key, Watched>) {
         self.tasks.retain(|key, _| watched.get(key).is_some_and(|w| probed(w).is_ok()));

@@ -59,6 +59,8 @@ pub(super) struct Ended {
     pub(super) lasted: Duration,
     /// Pods wait at the gate of admission.
     pub(super) gated: bool,
+    /// The verification that it was to go on with, and did not come to.
+    pub(super) left: Option<Found>,
 }
 
 /// Runs to the end.
@@ -66,7 +68,7 @@ pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) 
     let Order { key, uid, policy, template, entry, ruling, rolled_out, left, seed, command } = order;
     let mut scenario = match policy.scenario(&key.namespace, &key.name) {
         Ok(scenario) => scenario,
-        Err(why) => return (key, Ended { nothing: Some(why), lasted: Duration::ZERO, gated: false }),
+        Err(why) => return (key, Ended { nothing: Some(why), lasted: Duration::ZERO, gated: false, left }),
     };
     if let Some(observe) = &mut scenario.observe {
         observe.ruling = ruling;
@@ -109,8 +111,14 @@ pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) 
         keep(&board, &course, path);
     }
     let reason = course.verdict().and_then(|v| v.reasons.first()).map(|r| r.message.clone()).unwrap_or_default();
-    let nothing = course.changed().is_none().then_some(reason);
-    (key, Ended { nothing, lasted: course.now().since(At::ZERO), gated: course.admission().is_prepared() })
+    let judged = course.changed().is_some();
+    let ended = Ended {
+        nothing: (!judged).then_some(reason),
+        lasted: course.now().since(At::ZERO),
+        gated: course.admission().is_prepared(),
+        left: left.filter(|_| !judged),
+    };
+    (key, ended)
 }
 
 /// Begins a recording. A run without one is judged as well.
