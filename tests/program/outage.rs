@@ -169,7 +169,7 @@ fn a_good_rollout(span: Duration) {
 fn a_bad_rollout(span: Duration) {
     let (cluster, road, service) = set();
     // Its first pod serves at once, and counts as available much later: the rollout outlasts the outage.
-    cluster.patch(&json!({"spec": {"minReadySeconds": 120}}));
+    cluster.patch(&json!({"spec": {"minReadySeconds": 100}}));
     cluster.roll("todo/backend:v2", &[("ERROR_RATIO", "1")]);
     away(&cluster, &road, &service, span);
     let back = Instant::now();

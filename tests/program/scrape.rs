@@ -31,7 +31,7 @@ impl Prometheus {
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config.to_string()).unwrap();
         let mut command = Command::new("prometheus");
-        command.args(["--log.level=error", "--storage.tsdb.no-lockfile", &format!("--web.listen-address={address}")]);
+        command.args(["--log.level=error", &format!("--web.listen-address={address}")]);
         command.arg(format!("--config.file={}", file.display())).arg(format!("--storage.tsdb.path={}", folder.path().display()));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         Self { child, address, _folder: folder }
