@@ -5,12 +5,16 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Programs, and what they are known as.
+const PROGRAMS: [(&str, &str); 5] =
+    [("kubectl", "kubectl"), ("chromium", "chromium"), ("promtool", "promtool"), ("prometheus", "prometheus"), ("lua5.4", "lua")];
+
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(has_cpu_groups, has_namespaces)");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PATH");
     let path = env::var_os("PATH").unwrap_or_default();
-    for (program, known_as) in [("kubectl", "kubectl"), ("chromium", "chromium"), ("promtool", "promtool"), ("lua5.4", "lua")] {
+    for (program, known_as) in PROGRAMS {
         println!("cargo::rustc-check-cfg=cfg(has_{known_as})");
         let places: Vec<PathBuf> = env::split_paths(&path).map(|folder| folder.join(program)).collect();
         if let Some(found) = places.iter().find(|place| Path::is_file(place)) {

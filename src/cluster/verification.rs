@@ -14,6 +14,7 @@ use super::{ClusterError, within};
 use crate::domain::policy::Key;
 use crate::domain::policy::spec::PolicySpec;
 use crate::domain::policy::verification::VerificationStatus;
+use crate::domain::rollout::guard::Guard;
 use crate::domain::traffic::Name;
 use crate::domain::verdict::VerdictKind;
 
@@ -73,6 +74,8 @@ pub struct Found {
     pub created: String,
     /// The template that it is about.
     pub template: Name,
+    /// What a breach of it does.
+    pub guard: Guard,
     /// How it stands.
     pub status: VerificationStatus,
 }
@@ -149,6 +152,7 @@ impl Found {
             key: Key::new(&object.namespace().unwrap_or_default(), &object.spec.target_ref.name),
             created: object.creation_timestamp().map(|t| t.0.to_string()).unwrap_or_default(),
             template: object.status.as_ref().map(|s| s.template.as_str()).unwrap_or_default().into(),
+            guard: object.spec.policy.guard,
             status: object.status.unwrap_or_default(),
         }
     }

@@ -267,6 +267,7 @@ impl Card {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::rollout::guard::Guard;
     use crate::domain::verdict::VerdictKind;
 
     fn status(run: &str, verdict: Option<VerdictKind>) -> VerificationStatus {
@@ -317,6 +318,7 @@ mod tests {
             key,
             created: "2026-01-01T00:00:00Z".into(),
             template: "t".into(),
+            guard: Guard::None,
             status: VerificationStatus { updated: "2026-01-01T00:01:00Z".into(), ..status("r-1", Some(VerdictKind::Pass)) },
         };
         board.remember(&[found]);

@@ -196,13 +196,13 @@ impl Controller {
         if self.past.is_settled() {
             return;
         }
-        let now = self.clock.stamp();
-        for mut one in self.past.settle(&self.watched) {
+        for one in self.past.settle(&self.watched) {
             tracing::warn!(verification = one.name, "it was interrupted, and its rollout is past");
-            one.status.interrupt(&now);
-            self.board.remember(std::slice::from_ref(&one));
-            let client = self.connection.writer.clone();
+            let (client, clock, board) = (self.connection.writer.clone(), self.clock, self.board.clone());
+            let watched = self.watched.contains_key(&one.key);
             self.chores.spawn(async move {
+                let one = past::close(&client, clock, one, watched).await;
+                board.remember(std::slice::from_ref(&one));
                 let written = verification::write(&client, &one.key.namespace, &one.name, &one.status);
                 if !matches!(tokio::time::timeout(CALL, written).await, Ok(Ok(()))) {
                     tracing::warn!(verification = one.name, "it stays open, and no process is at it");

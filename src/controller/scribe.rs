@@ -12,7 +12,7 @@ use crate::domain::policy::verification::VerificationStatus;
 
 /// Between two writes of one status.
 const PAUSE: Duration = Duration::from_secs(2);
-/// The end is tried to be written for so long.
+/// The end is tried to be written for so long: who waits for a verdict gets it when the API is back.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -112,28 +112,100 @@ impl Page {
         answer(verification::write(&self.client, &self.subject.key.namespace, &name, status)).await
     }
 
+    async fn finish(&mut self, status: &VerificationStatus, stamp: &str, told: &mut bool) -> Result<(), Unwritten> {
+        if !*told {
+            match answer(verification::tell(&self.client, &self.subject, status, stamp)).await {
+                Ok(()) => {}
+                Err(Unwritten::Refused(error)) => tracing::warn!(error, "no Event could be left about a verdict"),
+                Err(not_now) => return Err(not_now),
+            }
+            *told = true;
+        }
+        self.write(status).await
+    }
+
     /// The end: an Event about it, and then the status, so that whoever waits for that finds both. An API that is away for a while is waited for.
     async fn last(mut self, status: &VerificationStatus) {
-        let (began, stamp) = (self.clock.now(), self.clock.stamp());
-        let mut told = false;
-        loop {
-            if !told {
-                let error = answer(verification::tell(&self.client, &self.subject, status, &stamp)).await.err();
-                told = !matches!(error, Some(Unwritten::NotNow(_)));
-                if let Some(Unwritten::Refused(error) | Unwritten::NotNow(error)) = error {
-                    tracing::warn!(error, "no Event could be left about a verdict");
+        let (stamp, mut told) = (self.clock.stamp(), false);
+        let written = async {
+            loop {
+                match self.finish(status, &stamp, &mut told).await {
+                    Ok(()) => return,
+                    Err(Unwritten::Refused(error)) => return tracing::warn!(error, "a verification's end is not written"),
+                    Err(Unwritten::NotNow(error)) => tracing::warn!(error, "a verification's end could not be written yet"),
                 }
+                tokio::time::sleep(PAUSE).await;
             }
-            match self.write(status).await {
-                Ok(()) if told => return,
-                Ok(()) => {}
-                Err(Unwritten::Refused(error)) => return tracing::warn!(error, "a verification's end is not written"),
-                Err(Unwritten::NotNow(error)) => tracing::warn!(error, "a verification's end could not be written yet"),
-            }
-            if self.clock.now().since(began) > PATIENCE {
-                return tracing::error!("a verification's end is given up");
-            }
-            tokio::time::sleep(PAUSE).await;
+        };
+        if tokio::time::timeout(PATIENCE, written).await.is_err() {
+            tracing::error!("a verification's end is given up: the API did not take it");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+    use crate::domain::policy::Key;
+    use crate::domain::policy::spec::PolicySpec;
+    use crate::domain::verdict::VerdictKind;
+
+    /// Writes the end of a verification to an API that does not answer so many times, or says no to all of it. Answers with what was asked.
+    async fn ended(mut silent: usize, refuses: bool) -> Vec<String> {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = asked.clone();
+        let service = service_fn(move |request: Request<Body>| {
+            let what = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            log.lock().unwrap().push(what.clone());
+            let answers = silent == 0;
+            silent = silent.saturating_sub(1);
+            let created = request.method() == Method::POST;
+            async move {
+                if !answers {
+                    return Err(BoxError::from("connection refused"));
+                }
+                let (code, body): (u16, Value) = match what.as_str() {
+                    _ if refuses => {
+                        (403, json!({"kind": "Status", "status": "Failure", "message": "no", "reason": "Forbidden", "code": 403}))
+                    }
+                    "events" => (201, json!({"metadata": {}, "involvedObject": {}})),
+                    _ => {
+                        let spec = json!({"targetRef": {"kind": "Deployment", "name": "backend"}, "policy": {}});
+                        (if created { 201 } else { 200 }, json!({"metadata": {"name": "backend-1"}, "spec": spec}))
+                    }
+                };
+                Ok(Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap())
+            }
+        });
+        let subject = Subject { key: Key::new("todo", "backend"), uid: "u".into(), policy: PolicySpec::default() };
+        let (statuses, told) = watch::channel(None);
+        let verdict = Some(VerdictKind::Breach);
+        statuses.send_replace(Some(VerificationStatus { verdict, run_id: "r-1".into(), ..VerificationStatus::begin("t") }));
+        drop(statuses);
+        write(Client::new(service, "default"), Clock::start(), subject, None, told).await;
+        asked.lock().unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_verdict_is_written_down_when_an_api_that_was_away_is_back() {
+        let asked = ended(50, false).await;
+        assert_eq!(asked[1..50], ["events"; 49]);
+        assert_eq!(asked[50..], ["events", "rolloutverifications", "status"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_that_says_no_is_not_asked_without_an_end() {
+        // Once while it went on, and then at its end.
+        assert_eq!(ended(0, true).await, ["rolloutverifications", "events", "rolloutverifications"]);
+        let tries = usize::try_from(PATIENCE.as_secs() / PAUSE.as_secs()).unwrap();
+        let asked = ended(usize::MAX, false).await.len();
+        assert!((tries..tries + 4).contains(&asked), "{asked} calls");
     }
 }

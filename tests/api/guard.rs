@@ -1,5 +1,8 @@
 //! Stopping a rollout through the API, where somebody always comes between: preconditions, lost answers, halves of a hold.
 
+mod broken_off;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +54,8 @@ struct Stage {
     /// The guard's client, with its PATCHes logged and meddled with, in order.
     guard: Client,
     patches: Arc<Mutex<Vec<String>>>,
+    /// Nothing that the guard asks is answered.
+    away: Arc<AtomicBool>,
     stop: CancellationToken,
     clock: Clock,
 }
@@ -103,15 +108,19 @@ impl Stage {
         tokio::spawn(control::run(world.clone(), 1, Arc::new(PodMetrics::default), stop.clone()));
         let patches: Arc<Mutex<Vec<String>>> = Arc::default();
         let meddles = Arc::new(Mutex::new(meddles.into_iter()));
-        let (api, log, other) = (router(world, ApiOptions::default()), patches.clone(), client.clone());
+        let away = Arc::new(AtomicBool::new(false));
+        let (api, log, other, gone) = (router(world, ApiOptions::default()), patches.clone(), client.clone(), away.clone());
         let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
-            let (api, other) = (api.clone(), other.clone());
+            let (api, other, gone) = (api.clone(), other.clone(), gone.load(Ordering::Relaxed));
             let patch = request.method() == http::Method::PATCH;
             let meddle = if patch { meddles.lock().unwrap().next().unwrap_or(Meddle::Pass) } else { Meddle::Pass };
             if patch {
                 log.lock().unwrap().push(request.uri().path().rsplit("v1/namespaces/default/").next().unwrap().to_owned());
             }
             async move {
+                if gone {
+                    return Err(tower::BoxError::from("connection refused"));
+                }
                 let lost = matches!(meddle, Meddle::LoseAnswer);
                 match meddle {
                     Meddle::Lose => return Err(tower::BoxError::from("connection reset")),
@@ -128,7 +137,7 @@ impl Stage {
             }
         });
         let guard = Client::new(service, "default");
-        let stage = Self { client, guard, patches, stop, clock: Clock::start() };
+        let stage = Self { client, guard, patches, away, stop, clock: Clock::start() };
         let api: Api<Deployment> = Api::default_namespaced(stage.client.clone());
         api.create(&PostParams::default(), &manifest("a")).await.unwrap();
         until("the first ReplicaSet", async || stage.sizes().await == [("a".into(), 2)]).await;

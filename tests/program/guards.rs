@@ -38,11 +38,15 @@ aftermath: 1s
 
 /// What happens to a write of the guard on its way to the API.
 #[derive(Clone, Copy, Debug)]
-enum Meddle {
+pub(super) enum Meddle {
+    /// Nothing.
+    Pass,
     /// The API refuses it.
     Refuse,
     /// The verifier is killed before it gets there.
     KillBefore,
+    /// The same, but not before it has written down that the rollout is a breach.
+    KillTold,
     /// The verifier is killed when it has been done, and never learns of it.
     KillAfter,
 }
@@ -56,17 +60,17 @@ struct Road {
 }
 
 /// A sandbox, and a way to it on which the guard's writes can be meddled with.
-struct Cluster {
+pub(super) struct Cluster {
     sandbox: Option<Sandbox>,
-    client: Client,
+    pub(super) client: Client,
     road: Arc<Mutex<Road>>,
     proxy: JoinHandle<()>,
-    kubeconfig: String,
+    pub(super) kubeconfig: String,
     folder: tempfile::TempDir,
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let sandbox = sandbox(Duration::from_millis(300)).await;
         let mut config = sandbox.config().unwrap();
         config.default_retry = false;
@@ -85,7 +89,7 @@ impl Cluster {
         Self { sandbox: Some(sandbox), client, road, proxy, kubeconfig: path.display().to_string(), folder }
     }
 
-    fn meddle(&self, meddles: impl IntoIterator<Item = Meddle>) {
+    pub(super) fn meddle(&self, meddles: impl IntoIterator<Item = Meddle>) {
         self.road.lock().unwrap().meddles.extend(meddles);
     }
 
@@ -100,21 +104,26 @@ impl Cluster {
             ["run", "--scenario", "s.yaml", "--kubeconfig", &self.kubeconfig, "--yes", "--keep", "--guard", guard, "-o", "json"];
         let args: Vec<&str> = args.into_iter().chain(more.iter().copied()).collect();
         let program = Program::start_with(&args, write);
-        self.road.lock().unwrap().verifier = Some(program.pid());
+        self.meet(program.pid());
         block_in_place(|| program.end())
     }
 
+    /// It is this verifier that may be killed.
+    pub(super) fn meet(&self, verifier: Pid) {
+        self.road.lock().unwrap().verifier = Some(verifier);
+    }
+
     /// Writes of guards that the API has accepted so far.
-    fn accepted(&self) -> Vec<String> {
+    pub(super) fn accepted(&self) -> Vec<String> {
         self.road.lock().unwrap().accepted.clone()
     }
 
-    async fn deployment(&self) -> Deployment {
+    pub(super) async fn deployment(&self) -> Deployment {
         Api::namespaced(self.client.clone(), "todo").get("backend").await.unwrap()
     }
 
     /// How many pods are wanted of the version before and of the bad one.
-    async fn wanted(&self) -> (i32, i32) {
+    pub(super) async fn wanted(&self) -> (i32, i32) {
         let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), "todo");
         let of = |bad: bool| move |set: &ReplicaSet| serde_json::to_string(set).unwrap().contains("ERROR_RATIO") == bad;
         let sets = api.list(&ListParams::default()).await.unwrap().items;
@@ -122,7 +131,7 @@ impl Cluster {
         (sum(false), sum(true))
     }
 
-    async fn events(&self, reason: &str) -> usize {
+    pub(super) async fn events(&self, reason: &str) -> usize {
         let api: Api<Event> = Api::namespaced(self.client.clone(), "todo");
         api.list(&ListParams::default()).await.unwrap().items.iter().filter(|e| e.reason.as_deref() == Some(reason)).count()
     }
@@ -147,7 +156,7 @@ impl Cluster {
         tokio::time::timeout(DEADLINE, back).await.expect("the version before is back alone");
     }
 
-    async fn stop(mut self) {
+    pub(super) async fn stop(mut self) {
         self.proxy.abort();
         self.sandbox.take().unwrap().stop().await.unwrap();
     }
@@ -163,27 +172,58 @@ async fn forward(State((client, road)): State<(Client, Arc<Mutex<Road>>)>, reque
             let status = json!({"kind": "Status", "status": "Failure", "message": "not yours", "reason": "Forbidden", "code": 403});
             return Response::builder().status(403).body(Body::from(status.to_string())).unwrap();
         }
+        Some(Meddle::KillTold) => {
+            // On its own: who is killed may have given this request up before.
+            let told = tokio::spawn(async move {
+                told(&client).await;
+                kill(&road);
+            });
+            told.await.unwrap();
+            return Response::builder().status(502).body(Body::empty()).unwrap();
+        }
         Some(Meddle::KillBefore) => {
             kill(&road);
             return Response::builder().status(502).body(Body::empty()).unwrap();
         }
-        Some(Meddle::KillAfter) | None => {}
+        Some(Meddle::Pass | Meddle::KillAfter) | None => {}
     }
     let (mut parts, body) = request.into_parts();
     parts.headers.remove(http::header::HOST);
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let request = http::Request::from_parts(parts, kube::client::Body::from(body));
-    let answer = match client.send(request).await {
+    // What is on its way gets there, whatever becomes of who has sent it.
+    let on = road.clone();
+    let sent = tokio::spawn(async move {
+        let answer = client.send(request).await;
+        if guard && answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+            on.lock().unwrap().accepted.push(resource);
+        }
+        answer
+    });
+    let answer = match sent.await.unwrap() {
         Ok(answer) => answer,
         Err(error) => return Response::builder().status(502).body(Body::from(error.to_string())).unwrap(),
     };
-    if guard && answer.status().is_success() {
-        road.lock().unwrap().accepted.push(resource);
-    }
     if matches!(meddle, Some(Meddle::KillAfter)) {
         kill(&road);
     }
     answer.map(Body::new)
+}
+
+/// Until a verification that goes on says that it is a breach.
+async fn told(client: &Client) {
+    let path = "/apis/verifier.dev/v1alpha1/namespaces/todo/rolloutverifications";
+    let is_told = |one: &Value| one["status"]["verdict"] == "breach" && one["status"]["phase"] != "done";
+    let look = async {
+        loop {
+            let list: Value = client.request(http::Request::get(path).body(Vec::new()).unwrap()).await.unwrap();
+            if list["items"].as_array().unwrap().iter().any(is_told) {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, look).await.expect("a breach that is written down");
 }
 
 fn kill(road: &Mutex<Road>) {

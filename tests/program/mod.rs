@@ -4,15 +4,19 @@
 
 pub(crate) mod admission;
 mod bounds;
+mod canary;
 mod crowd;
 mod ending;
 pub(crate) mod findings;
 pub(crate) mod gate;
 pub(crate) mod guards;
+mod kills;
 mod leading;
 mod lint;
+mod outage;
 mod roles;
 pub(crate) mod scenarios;
+mod scrape;
 mod serve;
 mod simulation;
 mod starved;

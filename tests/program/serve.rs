@@ -29,7 +29,13 @@ pub(super) struct Said {
 
 impl Service {
     pub(super) fn start(args: &[&str]) -> Self {
-        let mut program = Program::start(&[&["serve", "--listen", "127.0.0.1:0"], args].concat());
+        Self::start_with(args, |_| {})
+    }
+
+    /// The same, after something was changed in the command.
+    pub(super) fn start_with(args: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+        let args = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
+        let mut program = Program::start_with(&args, |_, command| prepare(command));
         program.wait_for("stdout", "metrics     http://127.");
         let address = program.said("stdout").split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
         Self { program, address }
@@ -77,16 +83,16 @@ impl Service {
     }
 
     /// The only policy.
-    fn policy(&self) -> Option<Value> {
+    pub(super) fn policy(&self) -> Option<Value> {
         self.items("/api/v1/policies").pop()
     }
 
-    fn until_probing(&self) {
+    pub(super) fn until_probing(&self) {
         self.until("probing", |s| s.policy().filter(|p| p["run"].is_null() && p["probing"]["last"] == "ok"));
     }
 
     /// The verification number `n` in its end.
-    fn ended(&self, n: usize) -> Value {
+    pub(super) fn ended(&self, n: usize) -> Value {
         self.until("end of a verification", |s| s.items("/api/v1/verifications").get(n).filter(|v| v["ended"].is_string()).cloned())
     }
 
@@ -106,7 +112,7 @@ impl Service {
 }
 
 /// A Todo backend whose annotation asks for it, and the service beside it.
-fn annotated(policy: &Value) -> (Cluster, Service) {
+pub(super) fn annotated(policy: &Value) -> (Cluster, Service) {
     let cluster = Cluster::start();
     cluster.install_kinds();
     let service = Service::start(&["--kubeconfig", &cluster.kubeconfig().display().to_string()]);
@@ -118,7 +124,7 @@ fn annotated(policy: &Value) -> (Cluster, Service) {
 }
 
 /// The object of a verification.
-fn object(cluster: &Cluster, verification: &Value) -> Value {
+pub(super) fn object(cluster: &Cluster, verification: &Value) -> Value {
     let name = verification["name"].as_str().unwrap();
     cluster.get(&format!("/apis/verifier.dev/v1alpha1/namespaces/todo/rolloutverifications/{name}"))
 }
@@ -133,7 +139,7 @@ fn verified(cluster: &Cluster, service: &Service, verification: &Value, status: 
     })
 }
 
-fn policy(guard: &str) -> Value {
+pub(super) fn policy(guard: &str) -> Value {
     json!({"path": "/api/todos", "guard": guard, "soak": "3s", "probing": {"every": "1s"}, "lanes": {"fresh": {"rate": 60}, "kept": {"rate": 60}}})
 }
 

@@ -15,11 +15,13 @@ use self::write::Sent;
 use super::FIELD_MANAGER;
 use crate::clock::Clock;
 use crate::cluster::{ClusterError, chain};
-use crate::domain::rollout::guard::{Action, ActionEnded, Record, Refusal, Verb, still};
+use crate::domain::rollout::guard::{Action, ActionEnded, Record, Refusal, Verb, rest, still};
 use crate::domain::time::At;
 
 /// Longest wait for the answer to a write.
 const ANSWER: Duration = Duration::from_secs(2);
+/// Longest wait for an API that is away, before anything is written: what it shows when it is back says whether the action is still right.
+const AWAY: Duration = Duration::from_mins(2);
 /// Longest time of one attempt altogether: reading, writing, and reading back after a lost answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Longest wait for the Deployment controller to see a pause, before its new ReplicaSet is emptied.
@@ -47,17 +49,18 @@ fn stamp(clock: Clock) -> String {
     clock.wall_now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// Carries out an action, on a client that never retries by itself. Never takes longer than a few seconds. An action that is no longer
-/// about what is there is left alone; a conflict is read and decided anew, and what was sent is never just sent again.
+/// Carries out an action, on a client that never retries by itself. Waits for an API that is away; from its first answer on it never takes
+/// longer than a few seconds. An action that is no longer about what is there is left alone; a conflict is read and decided anew, and what was
+/// sent is never just sent again.
 pub async fn carry_out(client: &Client, clock: Clock, place: Place<'_>, action: &Action) -> ActionEnded {
-    let deadline = deadline(clock);
-    let mut tested = None;
+    let (mut tested, mut answered) = (None, None);
     for _ in 0..ATTEMPTS {
-        let found = match reading_by(client, place, deadline).await {
+        let found = match reading_by(client, place, answered.unwrap_or_else(|| within(clock, AWAY))).await {
             Ok(found) => found,
             Err(error) if read::is_gone(&error) => return ActionEnded::LeftAlone(Refusal::Gone),
             Err(error) => return failed(chain(&error)),
         };
+        let deadline = *answered.get_or_insert_with(|| within(clock, DEADLINE));
         if let Err(refusal) = still(action, &found.live) {
             return ActionEnded::LeftAlone(refusal);
         }
@@ -95,8 +98,23 @@ pub async fn carry_out(client: &Client, clock: Clock, place: Place<'_>, action: 
     failed(format!("the Deployment changed {ATTEMPTS} times while it was to be patched: {why}"))
 }
 
-fn deadline(clock: Clock) -> Instant {
-    clock.instant(clock.now() + DEADLINE).into()
+fn within(clock: Clock, span: Duration) -> Instant {
+    clock.instant(clock.now() + span).into()
+}
+
+/// What was done to this revision by the run of this place, which is over, or by the one before it. A hold that came no further than its pause
+/// is finished, and how that went is told as well.
+pub async fn finish(client: &Client, clock: Clock, place: Place<'_>, revision: &str) -> Option<(Record, Option<ActionEnded>)> {
+    let live = reading_by(client, place, within(clock, AWAY)).await.ok()?.live;
+    let about_it = |r: &&Record| r.uid == live.uid && (*r.run == *place.run || *r.revision == *revision);
+    let record = live.acted.as_ref().filter(about_it)?;
+    let Some(action) = rest(record, &live) else { return Some((record.clone(), None)) };
+    let ended = carry_out(client, clock, place, &action).await;
+    if matches!(ended, ActionEnded::Accepted { .. }) {
+        // It only tells; without it the action stands as well.
+        let _ = tell(client, clock, place, &action).await;
+    }
+    Some((record.clone(), Some(ended)))
 }
 
 /// Reads until the API answers or the deadline passes: reading twice does no harm.
@@ -153,7 +171,7 @@ async fn empty(
     read_back: bool,
 ) -> ActionEnded {
     let paused = |why: String| ActionEnded::Failed { why: format!("it is paused, but {why}"), paused: Some(at) };
-    let deadline = deadline(clock);
+    let deadline = within(clock, DEADLINE);
     // A controller that says nothing is no reason to leave pods that hurt.
     let _ = timeout(SEEN, seen(client, place, generation)).await;
     let path = format!("/apis/apps/v1/namespaces/{}/replicasets/{}/scale", place.namespace, action.revision.set);

@@ -14,6 +14,9 @@ use crate::domain::verdict::VerdictKind;
 /// How long after a breach the Deployment controller may take to say which revision it made of the change.
 const TAKEN_IN_WITHIN: Duration = Duration::from_secs(5);
 
+/// What is on its way to the API is over within this time; an action that takes longer waits for an API that is away.
+const ON_ITS_WAY: Duration = Duration::from_secs(15);
+
 /// How long an accepted action may take to have its effect. The run goes on until then, be it beyond its deadline.
 const fn effective_within(verb: Verb) -> Duration {
     match verb {
@@ -229,14 +232,14 @@ impl Course {
     /// Nothing more is to be waited for: no action, or it ended, and what came of it was watched for as long as the aftermath lasts.
     pub(super) fn is_guard_done(&mut self) -> bool {
         let Some(deed) = &self.deed else { return self.is_off_guard() };
-        let accepted = deed.accepted();
+        let (accepted, began) = (deed.accepted(), deed.began);
         match (deed.outcome(self.now), deed.effective) {
             (ActionOutcome::UnderWay, _) => {
                 if let (Some(at), Some(action)) = (accepted, &deed.action) {
                     self.wake_at(at + effective_within(action.verb));
                 }
-                // What is on its way to the API is waited for even then: it has a deadline of its own.
-                self.signal.is_some() && accepted.is_some()
+                // What is on its way to the API is waited for even then, but not an API that is away.
+                self.signal.is_some() && (accepted.is_some() || began.is_some_and(|began| self.lasted(began, ON_ITS_WAY)))
             }
             (ActionOutcome::Effective, Some(at)) => self.signal.is_some() || self.lasted(at, self.head.scenario.aftermath),
             _ => true,

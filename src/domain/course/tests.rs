@@ -4,7 +4,7 @@ mod observing;
 mod putting_back;
 
 use super::*;
-use crate::domain::event::{StepEnded, What};
+use crate::domain::event::{StepEnded, WatchState, What};
 use crate::domain::fixtures::{head, lane};
 use crate::domain::rollout::state::{ContainerNow, DeploymentState, PodState, ReplicaSetState};
 use crate::domain::rollout::tests::{container, deployment, name, pod, set};
@@ -228,7 +228,11 @@ fn a_rollout_that_cannot_complete_is_a_breach_with_pod_and_reason() {
     run.say(What::ReplicaSet(Box::new(set("new", 2))));
     run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
     let waiting = ContainerNow::Waiting { reason: "ImagePullBackOff".into(), message: "no such image".into() };
-    run.say(What::Pod(Box::new(PodState { containers: vec![container(waiting, 0, None)], ..pod("n1", "new", false, false) })));
+    let pulling = PodState { containers: vec![container(waiting, 0, None)], ..pod("n1", "new", false, false) };
+    run.say(What::Watch(WatchState::Lost));
+    run.say(What::Pod(Box::new(pulling)));
+    assert_eq!(run.course.verdict(), None, "nobody knows whether it is so still");
+    run.say(What::Watch(WatchState::Restored));
     assert_eq!(run.verdict(), (VerdictKind::Breach, vec!["stuck"]));
     let message = &run.course.verdict().unwrap().reasons[0].message;
     assert_eq!(message, "the rollout cannot complete: pod n1 is in ImagePullBackOff: container backend: no such image");

@@ -7,11 +7,14 @@ use crate::domain::course::{Course, Stage};
 use crate::domain::display::{clean, percent, span};
 use crate::domain::objective::{Goal, Ppm};
 use crate::domain::outcome::Blame;
+use crate::domain::rollout::guard::{Guard, Record};
 use crate::domain::summary::Answers;
 use crate::domain::verdict::VerdictKind;
 
 /// The longest message of a condition that is written.
 const MAX_MESSAGE: usize = 1_000;
+/// The phase of a verification that nobody is at any more.
+const DONE: &str = "done";
 
 /// The generation of a verification's object: its `spec` is written once.
 const OWN_GENERATION: i64 = 1;
@@ -143,14 +146,18 @@ impl VerificationStatus {
         let earlier = before.gap.clone().unwrap_or_default();
         let bad = sums.counts.bad() + earlier.errors;
         let good = sums.counts.good() + (earlier.requests - earlier.errors.min(earlier.requests));
-        let (verdict, message) = judged(course, before.gap.as_ref(), Ppm::of(good, good + bad));
+        let (verdict, message) = match judged(course, before.gap.as_ref(), Ppm::of(good, good + bad)) {
+            // Found by a verifier that ended before the guard had acted: this one acts when it finds it again.
+            (verdict, _) if before.is_breach() && verdict != Some(VerdictKind::Breach) => (before.verdict, before.message.clone()),
+            judged => judged,
+        };
         let generation = course.rollout.target().map_or(before.target_generation, |d| d.generation);
         let revision = course.rollout.new_revision().map_or_else(|| before.revision.clone(), |r| clean(r));
         let share = Ppm::of(good, good + bad);
         let mut status = Self {
             run_id: course.head().run_id.clone(),
             revision,
-            phase: if stage == Stage::Done { "done" } else { course.rollout.phase().label() }.into(),
+            phase: if stage == Stage::Done { DONE } else { course.rollout.phase().label() }.into(),
             verdict,
             message: message.chars().take(MAX_MESSAGE).collect(),
             requests: good + bad,
@@ -174,22 +181,45 @@ impl VerificationStatus {
     /// The run is over: these are its last figures.
     pub fn end(&mut self, answers: &Answers, now: &str) {
         let before = self.gap.clone().unwrap_or_default();
-        self.phase = "done".into();
+        self.phase = DONE.into();
         self.updated = now.into();
         (self.requests, self.errors) = (answers.valid + before.requests, answers.bad + before.errors);
         self.excluded = answers.excluded + before.excluded;
         self.availability = Ppm::of(self.requests - self.errors.min(self.requests), self.requests).map(percent);
     }
 
-    /// The process that judged it is gone, and nothing more will be known of it.
+    /// The process that judged it is gone, and nothing more will be known of it. A verdict that had fallen stands.
     pub fn interrupt(&mut self, now: &str) {
+        let (verdict, message) = match self.verdict {
+            Some(verdict) => (verdict, self.message.clone()),
+            None => (VerdictKind::Inconclusive, "interrupted: the verifier ended before the rollout was judged".to_owned()),
+        };
+        self.close(verdict, &message, now);
+    }
+
+    /// The same, and the Deployment tells what its guard did: only a breach makes it act.
+    pub fn acted(&mut self, record: &Record, more: &str, now: &str) {
+        self.action = Some(record.verb.label().to_owned());
+        self.close(VerdictKind::Breach, &format!("{}{more}", clean(&record.reason)), now);
+    }
+
+    fn close(&mut self, verdict: VerdictKind, message: &str, now: &str) {
         let before = self.clone();
         self.updated = now.into();
         self.observed_generation = OWN_GENERATION;
-        self.verdict = Some(VerdictKind::Inconclusive);
-        self.phase = "done".into();
-        self.message = "interrupted: the verifier ended before the rollout was judged".into();
+        self.verdict = Some(verdict);
+        self.phase = DONE.into();
+        self.message = message.chars().take(MAX_MESSAGE).collect();
         self.conditions = self.conditions(&before, now);
+    }
+
+    fn is_breach(&self) -> bool {
+        self.verdict == Some(VerdictKind::Breach)
+    }
+
+    /// No verdict has fallen; or a breach has, and the verifier ended before what `guard` does about it was over.
+    pub fn is_open(&self, guard: Guard) -> bool {
+        self.verdict.is_none() || (self.is_breach() && guard != Guard::None && self.phase != DONE)
     }
 
     fn conditions(&self, before: &Self, now: &str) -> Vec<Condition> {
@@ -249,6 +279,8 @@ fn action(course: &Course) -> Option<String> {
 mod tests {
     use super::*;
     use crate::domain::fixtures::{breach, fold, healthy};
+    use crate::domain::rollout::guard::Verb;
+    use crate::domain::traffic::Name;
 
     const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -299,5 +331,29 @@ mod tests {
         let mut interrupted = again;
         interrupted.interrupt("later");
         assert_eq!((interrupted.verdict, interrupted.condition("Stalled")), (Some(VerdictKind::Inconclusive), Some("True")));
+    }
+
+    #[test]
+    fn a_breach_that_was_found_stays_one_and_is_open_until_its_guard_has_done_what_it_does() {
+        let (pass, breach) = (fold(&healthy()), fold(&breach()));
+        let ended = VerificationStatus::of(&breach, &VerificationStatus::begin("t"), NOW);
+        let left = VerificationStatus { phase: "surging".into(), ..ended.clone() };
+        assert_eq!([Guard::Hold, Guard::None].map(|guard| left.is_open(guard)), [true, false], "without a guard nothing is left");
+        assert!(!ended.is_open(Guard::Hold) && VerificationStatus::begin("t").is_open(Guard::None));
+        assert!(!VerificationStatus { verdict: Some(VerdictKind::Pass), ..left.clone() }.is_open(Guard::Hold));
+
+        let again = VerificationStatus::of(&pass, &left.clone().resume(NOW), "later");
+        assert_eq!((again.verdict, &again.message), (Some(VerdictKind::Breach), &left.message));
+        let mut interrupted = left;
+        interrupted.interrupt("later");
+        assert_eq!((interrupted.verdict, interrupted.phase.as_str()), (Some(VerdictKind::Breach), "done"));
+
+        let n = Name::from;
+        let (run, at, uid, revision) = (n("r-1"), n(NOW), n("u"), n("abc"));
+        let record = Record { verb: Verb::Hold, run, at, uid, revision, reason: "9 of 10 requests failed".into() };
+        let mut held = VerificationStatus::begin("t");
+        held.acted(&record, "; it was finished", "later");
+        assert_eq!((held.verdict, held.action.as_deref()), (Some(VerdictKind::Breach), Some("hold")));
+        assert_eq!((held.condition("Verified"), &*held.message), (Some("False"), "9 of 10 requests failed; it was finished"));
     }
 }

@@ -6,7 +6,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::{Place, template_of};
 use crate::cluster::{ClusterError, act, discover};
-use crate::domain::rollout::guard::{Live, LiveSet};
+use crate::domain::rollout::guard::{Live, LiveSet, Revision};
 use crate::domain::traffic::Name;
 
 pub(super) const HASH: &str = "pod-template-hash";
@@ -48,6 +48,11 @@ pub(super) async fn reading(client: &Client, place: Place<'_>) -> Result<Reading
 fn live(deployment: &DynamicObject, sets: &[DynamicObject]) -> Live {
     let spec = &deployment.data["spec"];
     let replicas = |o: &DynamicObject| o.data["spec"]["replicas"].as_u64().and_then(|n| u32::try_from(n).ok());
+    let revision = |set: &DynamicObject| Revision {
+        hash: set.labels().get(HASH).map_or("", String::as_str).into(),
+        set: set.name_any().into(),
+        uid: set.uid().unwrap_or_default().into(),
+    };
     let current = sets.iter().find(|s| template_of(&s.data) == spec["template"]);
     Live {
         uid: deployment.uid().unwrap_or_default().into(),
@@ -57,9 +62,6 @@ fn live(deployment: &DynamicObject, sets: &[DynamicObject]) -> Live {
         replicas: replicas(deployment).unwrap_or(1),
         revision: current.and_then(|s| s.labels().get(HASH)).map(|h| Name::from(h.as_str())),
         acted: act::record::read(&deployment.metadata),
-        sets: sets
-            .iter()
-            .map(|s| LiveSet { uid: s.uid().unwrap_or_default().into(), replicas: replicas(s).unwrap_or(0) })
-            .collect(),
+        sets: sets.iter().map(|s| LiveSet { revision: revision(s), replicas: replicas(s).unwrap_or(0) }).collect(),
     }
 }

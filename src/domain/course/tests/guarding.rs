@@ -208,6 +208,14 @@ fn a_signal_ends_a_run_that_watches_its_action_and_waits_for_one_that_is_on_its_
     run.say(ended);
     assert_eq!(run.taken(), [Command::StopTraffic]);
 
+    let (mut run, action) = breached("hold");
+    run.say(What::ActionStarted(action));
+    run.say(What::Interrupted(2));
+    run.traffic(149, 5, 5);
+    assert_eq!(run.taken(), []);
+    run.traffic(1, 5, 5);
+    assert_eq!(run.taken(), [Command::StopTraffic], "the API is away, and nothing was sent");
+
     let mut run = in_mid_rollout("hold");
     run.say(What::Interrupted(2));
     run.traffic(3, 0, 10);

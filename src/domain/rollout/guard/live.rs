@@ -1,6 +1,6 @@
 //! The last look before a write: is the Deployment, as just read, still what the action was decided on?
 
-use super::{Action, Record, Refusal, Verb};
+use super::{Action, Record, Refusal, Revision, Verb};
 use crate::domain::traffic::Name;
 
 /// The Deployment and its ReplicaSets, just read.
@@ -27,8 +27,8 @@ pub struct Live {
 /// A ReplicaSet of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSet {
-    /// `metadata.uid`
-    pub uid: Name,
+    /// The revision that it is.
+    pub revision: Revision,
     /// `spec.replicas`
     pub replicas: u32,
 }
@@ -36,7 +36,7 @@ pub struct LiveSet {
 impl Live {
     /// The replicas of a ReplicaSet, if it is there.
     pub fn replicas_of(&self, uid: &Name) -> Option<u32> {
-        self.sets.iter().find(|s| s.uid == *uid).map(|s| s.replicas)
+        self.sets.iter().find(|s| s.revision.uid == *uid).map(|s| s.replicas)
     }
 }
 
@@ -66,4 +66,23 @@ pub fn still(action: &Action, live: &Live) -> Result<(), Refusal> {
         Verb::Undo if back.flatten().is_none() => Err(Refusal::NothingToUndo),
         Verb::Pause | Verb::Hold | Verb::Undo => Ok(()),
     }
+}
+
+/// What is left to be done of a hold whose verifier ended between its two writes: the new ReplicaSet has pods still, beside that of one other
+/// revision.
+pub fn rest(record: &Record, live: &Live) -> Option<Action> {
+    let (mut of_it, mut others) = (None, Vec::new());
+    for set in live.sets.iter().filter(|s| s.replicas > 0) {
+        if set.revision.hash == record.revision { of_it = Some(&set.revision) } else { others.push(&set.revision) }
+    }
+    let (Verb::Hold, true, Some(new), [old]) = (record.verb, live.paused, of_it, others.as_slice()) else { return None };
+    Some(Action {
+        verb: Verb::Hold,
+        uid: record.uid.clone(),
+        revision: new.clone(),
+        back_to: Some((*old).clone()),
+        because: record.reason.clone(),
+        instead_of: None,
+        finishes: Some(record.clone()),
+    })
 }

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::effect::{Effect, effect};
-pub use self::live::{Live, LiveSet, still};
+pub use self::live::{Live, LiveSet, rest, still};
 use super::Rollout;
 use super::state::{DeploymentState, ReplicaSetState, Strategy};
 use crate::domain::time::At;

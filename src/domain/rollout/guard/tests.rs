@@ -241,13 +241,17 @@ fn what_a_guard_could_not_do_is_said_before_the_change() {
     assert!(forecast(Guard::Undo, &r)[1].ends_with("nothing can be done"));
 }
 
+fn live_set(hash: &str, replicas: u32) -> LiveSet {
+    LiveSet { revision: (&set(hash, 1)).into(), replicas }
+}
+
 fn live() -> Live {
     Live {
         uid: name("d1"),
         generation: 2,
         replicas: 4,
         revision: Some(name("new")),
-        sets: vec![LiveSet { uid: name("rs-old"), replicas: 4 }, LiveSet { uid: name("rs-new"), replicas: 1 }],
+        sets: vec![live_set("old", 4), live_set("new", 1)],
         ..Live::default()
     }
 }
@@ -275,7 +279,7 @@ fn the_last_look_stops_whatever_is_no_longer_what_was_decided_on() {
             assert_eq!(still(&action, &live), Err(refusal), "{live:?}");
         }
     }
-    let empty = Live { sets: vec![LiveSet { uid: name("rs-old"), replicas: 0 }], ..live() };
+    let empty = Live { sets: vec![live_set("old", 0)], ..live() };
     assert_eq!(still(&acts(Guard::Hold, &r), &empty), Err(Refusal::NothingToHold));
     assert_eq!(still(&acts(Guard::Undo, &r), &empty), Ok(()));
     assert_eq!(still(&acts(Guard::Undo, &r), &Live { sets: Vec::new(), ..live() }), Err(Refusal::NothingToUndo));
@@ -287,8 +291,25 @@ fn half_a_hold_is_finished_only_as_it_was_left() {
     let action = Action { finishes: Some(begun.clone()), ..acts(Guard::Hold, &rolling(|_| {})) };
     let left = Live { paused: true, acted: Some(begun.clone()), ..live() };
     assert_eq!(still(&action, &left), Ok(()));
-    assert_eq!(still(&action, &Live { paused: false, ..left.clone() }), Err(Refusal::Already(begun)));
-    assert_eq!(still(&action, &Live { acted: None, ..left }), Err(Refusal::Superseded(Some(name("new")))));
+    assert_eq!(still(&action, &Live { paused: false, ..left.clone() }), Err(Refusal::Already(begun.clone())));
+    assert_eq!(still(&action, &Live { acted: None, ..left.clone() }), Err(Refusal::Superseded(Some(name("new")))));
+
+    let rest_of = |live: &Live| rest(&begun, live);
+    assert_eq!(
+        rest_of(&left),
+        Some(Action { because: begun.reason.clone(), ..action }),
+        "who comes later knows it from the record"
+    );
+    let sets = |sets: &[(&str, u32)]| Live { sets: sets.iter().map(|(hash, n)| live_set(hash, *n)).collect(), ..left.clone() };
+    assert_eq!(rest_of(&sets(&[("older", 0), ("old", 4), ("new", 1)])), rest_of(&left));
+    for done in [sets(&[("old", 4), ("new", 0)]), sets(&[("old", 4)])] {
+        assert_eq!(rest_of(&done), None, "nothing is left to be done");
+    }
+    for alone in [sets(&[("old", 0), ("new", 4)]), sets(&[("older", 1), ("old", 3), ("new", 1)])] {
+        assert_eq!(rest_of(&alone), None, "nobody knows which version would come back");
+    }
+    assert_eq!(rest_of(&Live { paused: false, ..left.clone() }), None, "somebody let it go on");
+    assert_eq!(rest(&record(Verb::Pause, "d1", "new"), &left), None, "a pause has no second half");
 }
 
 /// The rollout after an action was accepted as generation 3.
