@@ -177,8 +177,7 @@ impl Controller {
         }
         self.board.remember(self.past.judged());
         for one in self.past.latest() {
-            let verified = one.status.verdict == Some(VerdictKind::Pass);
-            self.books.entry(one.key.clone()).or_default().remember(&one.template, verified, one.status.gated);
+            self.books.entry(one.key.clone()).or_default().judge(VerdictKind::Inconclusive, &one.template);
         }
     }
 
@@ -274,7 +273,6 @@ impl Controller {
                 tracing::warn!(deployment = %key, why, "the run came to nothing");
             }
             book.end(lost, now);
-            book.gated |= ended.gated;
             if let Some(watched) = self.watched.get(key) {
                 book.see(watched, now);
             }

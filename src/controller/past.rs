@@ -134,8 +134,6 @@ mod tests {
             observed: true,
             complete: false,
             labels: BTreeMap::new(),
-            short: false,
-            gated: false,
             unfrozen: false,
         }
     }

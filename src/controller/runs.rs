@@ -32,8 +32,6 @@ pub(super) struct Order {
     pub(super) entry: Entry,
     /// What decides it before it begins.
     pub(super) ruling: Option<Ruling>,
-    /// Its version was judged before: pods that came since are to be let in.
-    pub(super) rolled_out: bool,
     /// Another verifier has left it open.
     pub(super) left: Option<Found>,
     pub(super) seed: u64,
@@ -57,18 +55,16 @@ pub(super) struct Ended {
     pub(super) nothing: Option<String>,
     /// How long it took.
     pub(super) lasted: Duration,
-    /// Pods wait at the gate of admission.
-    pub(super) gated: bool,
     /// The verification that it was to go on with, and did not come to.
     pub(super) left: Option<Found>,
 }
 
 /// Runs to the end.
 pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) -> (Key, Ended) {
-    let Order { key, uid, policy, template, entry, ruling, rolled_out, left, seed, command } = order;
+    let Order { key, uid, policy, template, entry, ruling, left, seed, command } = order;
     let mut scenario = match policy.scenario(&key.namespace, &key.name) {
         Ok(scenario) => scenario,
-        Err(why) => return (key, Ended { nothing: Some(why), lasted: Duration::ZERO, gated: false, left }),
+        Err(why) => return (key, Ended { nothing: Some(why), lasted: Duration::ZERO, left }),
     };
     if let Some(observe) = &mut scenario.observe {
         observe.ruling = ruling;
@@ -76,9 +72,6 @@ pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) 
     if matches!(ruling, Some(Ruling::BudgetSpent { .. })) {
         // A freeze says that nothing goes on, whatever the guard does about a bad version.
         scenario.guard = Guard::Pause;
-    }
-    if rolled_out {
-        scenario.guard = Guard::None;
     }
     let subject = Subject { key: key.clone(), uid, policy };
     let (statuses, told) = watch::channel(None);
@@ -112,12 +105,8 @@ pub(super) async fn go(order: Order, shared: Shared, stop: mpsc::Receiver<i32>) 
     }
     let reason = course.verdict().and_then(|v| v.reasons.first()).map(|r| r.message.clone()).unwrap_or_default();
     let judged = course.changed().is_some();
-    let ended = Ended {
-        nothing: (!judged).then_some(reason),
-        lasted: course.now().since(At::ZERO),
-        gated: course.admission().is_prepared(),
-        left: left.filter(|_| !judged),
-    };
+    let ended =
+        Ended { nothing: (!judged).then_some(reason), lasted: course.now().since(At::ZERO), left: left.filter(|_| !judged) };
     (key, ended)
 }
 

@@ -28,8 +28,6 @@ impl Controller {
                 return self.books.entry(key.clone()).or_default().end(Some(why), self.clock.now());
             }
         };
-        // Pods of a version that was judged come after its rollout: they are let in, and nothing is stopped for what else goes wrong meanwhile.
-        let rolled_out = self.books.get(key).is_some_and(|book| book.judged.as_ref() == Some(&watched.template));
         self.started += 1;
         let (stop, stopped) = mpsc::channel(1);
         let order = runs::Order {
@@ -37,8 +35,7 @@ impl Controller {
             uid: watched.uid.clone(),
             template: watched.template.clone(),
             entry,
-            ruling: if rolled_out { None } else { self.ruling(key, &watched, &policy) },
-            rolled_out,
+            ruling: self.ruling(key, &watched, &policy),
             left: self.past.take(key),
             seed: self.settings.seed.wrapping_add(self.started.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
             command: self.settings.command.clone(),
@@ -54,7 +51,7 @@ impl Controller {
             recordings: self.settings.recordings.clone(),
         };
         let (uid, template, rate) = (watched.uid, watched.template, order.policy.rate());
-        self.books.entry(key.clone()).or_default().running = Some(Running { rate, uid, template, rolled_out, stopping: false });
+        self.books.entry(key.clone()).or_default().running = Some(Running { rate, uid, template, stopping: false });
         self.stops.insert(key.clone(), stop);
         self.runs.spawn(runs::go(order, shared, stopped));
     }

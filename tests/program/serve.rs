@@ -309,21 +309,6 @@ fn a_spent_budget_freezes_rollouts_until_somebody_takes_it_upon_himself() {
 }
 
 #[test]
-fn pods_that_come_between_rollouts_are_let_in_when_their_version_is_good() {
-    let (cluster, service) = annotated(&policy("hold"));
-    cluster.patch(&json!({"spec": {"template": {"spec": {"readinessGates": [{"conditionType": "verifier.dev/verified"}]}}}}));
-    let good = service.ended(0);
-    assert_eq!((&good["verdict"], &good["gated"]), (&json!("pass"), &json!(true)), "{good:#}");
-    let more = cluster.deployment().spec.unwrap().replicas.unwrap() + 1;
-    cluster.patch(&json!({"spec": {"replicas": more}}));
-    service.until("pod that was let in", |_| {
-        cluster.deployment().status.and_then(|s| s.available_replicas).filter(|available| *available == more)
-    });
-    let grown = service.ended(1);
-    assert_eq!((&grown["verdict"], &grown["action"]), (&json!("pass"), &Value::Null), "{grown:#}");
-}
-
-#[test]
 fn a_service_that_begins_in_the_midst_of_a_rollout_goes_on_where_the_last_one_ended() {
     let (cluster, service) = annotated(&policy("none"));
     cluster.roll("todo/backend:v2", &[("START_DELAY", "4s")]);

@@ -10,7 +10,6 @@ use kube::core::NamespaceResourceScope;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::admission::GATE;
 use crate::domain::policy::selection::{Labels, Wish};
 use crate::domain::policy::template::fingerprint;
 use crate::domain::policy::{Key, YES};
@@ -31,10 +30,6 @@ pub(super) struct Seen {
     pub(super) observed: bool,
     /// The latest template is rolled out.
     pub(super) complete: bool,
-    /// Fewer pods serve than are wanted.
-    pub(super) short: bool,
-    /// Its template has the readiness gate of admission.
-    pub(super) gated: bool,
     /// The labels of its pods.
     pub(super) labels: Labels,
     /// A spent error budget does not hold its rollouts up.
@@ -133,8 +128,6 @@ impl From<Raw> for Light {
             generation,
             observed: status.observed_generation.unwrap_or(0) >= generation,
             complete: status.is_complete(replicas, generation),
-            short: status.available_replicas.unwrap_or(0) < replicas,
-            gated: is_gated(&spec.template),
             labels: labels.unwrap_or_default(),
             unfrozen: said(metadata.annotations.ignore_budget),
         };
@@ -147,12 +140,6 @@ impl From<Raw> for Light {
         };
         Self { meta, seen }
     }
-}
-
-/// Whether pods of this template wait to be let in.
-fn is_gated(template: &Value) -> bool {
-    let gates = template["spec"]["readinessGates"].as_array();
-    gates.is_some_and(|gates| gates.iter().any(|gate| gate["conditionType"] == GATE))
 }
 
 impl Status {
@@ -273,12 +260,5 @@ mod tests {
             d["status"]["conditions"] = json!([{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]);
         };
         assert!(complete(crashed_since));
-        assert!(seen(crashed_since).short && !seen(|_| {}).short);
-    }
-
-    #[test]
-    fn a_template_with_the_gate_of_admission_is_known() {
-        let gated = |kind: &str| seen(|d| d["spec"]["template"]["spec"]["readinessGates"] = json!([{"conditionType": kind}])).gated;
-        assert!(gated(GATE) && !gated("example.com/other") && !seen(|_| {}).gated);
     }
 }

@@ -165,8 +165,6 @@ fn watched(seen: &Seen, source: Source, policy: Result<PolicySpec, String>) -> W
         observed: seen.observed,
         complete: seen.complete,
         labels: seen.labels.clone(),
-        short: seen.short,
-        gated: seen.gated,
         unfrozen: seen.unfrozen,
     }
 }
@@ -190,8 +188,6 @@ mod tests {
             observed: true,
             complete: true,
             labels: BTreeMap::new(),
-            short: false,
-            gated: false,
             unfrozen: false,
         }
     }

@@ -15,8 +15,6 @@ use crate::domain::verdict::VerdictKind;
 const RETRY: Duration = Duration::from_secs(2);
 /// But never longer.
 const MAX_RETRY: Duration = Duration::from_mins(1);
-/// Between two runs that let pods of the same version in, while some of them do not come to serve.
-const AGAIN: Duration = Duration::from_mins(5);
 /// The time over which the guards' actions are counted.
 pub const ACTIONS_WITHIN: Duration = Duration::from_hours(1);
 
@@ -41,10 +39,6 @@ pub struct Watched {
     pub observed: bool,
     /// The latest template is rolled out.
     pub complete: bool,
-    /// Fewer pods serve than are wanted.
-    pub short: bool,
-    /// Its template has the readiness gate of admission.
-    pub gated: bool,
     /// Of the pod template: what Services select by.
     pub labels: BTreeMap<String, String>,
     /// Whoever changed it takes the error budget on himself: annotation `verifier.dev/ignore-budget`.
@@ -60,8 +54,6 @@ pub struct Running {
     pub uid: String,
     /// The template that it was started for.
     pub template: Name,
-    /// That template was judged before: the run is to let pods in that came since.
-    pub rolled_out: bool,
     /// It was told to end.
     pub stopping: bool,
 }
@@ -81,12 +73,6 @@ pub struct Book {
     ended: Option<At>,
     /// Runs in a row that found no way to the target, and what the last one said.
     lost: Option<(u32, String)>,
-    /// The judged template has passed, or was complete before anybody looked.
-    verified: bool,
-    /// Pods were seen that wait at the gate of admission, whether or not the template says so.
-    pub gated: bool,
-    /// Its last run was to let pods in, and it was not whole since.
-    in_vain: bool,
 }
 
 impl Book {
@@ -94,9 +80,7 @@ impl Book {
     pub fn see(&mut self, watched: &Watched, now: At) {
         if !self.known && self.judged.is_none() && watched.complete {
             self.judged = Some(watched.template.clone());
-            self.verified = true;
         }
-        self.in_vain &= watched.short;
         // To ask for it is a change of its annotations, and each of those is a new generation.
         self.known |= watched.observed;
         self.waiting = if self.is_due(watched) { self.waiting.or(Some(now)) } else { None };
@@ -107,25 +91,14 @@ impl Book {
         self.judged = None;
     }
 
-    /// A former process has judged this template.
-    pub fn remember(&mut self, template: &Name, verified: bool, gated: bool) {
-        (self.judged, self.verified, self.gated) = (Some(template.clone()), verified, gated);
-    }
-
-    /// Its rollout is to be judged, or pods wait that only a run lets in.
+    /// Its rollout is to be judged.
     fn is_due(&self, watched: &Watched) -> bool {
-        let judged = self.judged.as_ref() == Some(&watched.template);
-        self.known && !watched.paused && watched.replicas > 0 && (!judged || self.has_newcomers(watched))
-    }
-
-    /// Pods of a good version have come since its rollout, and wait to be let in: of a scaled Deployment, or in place of lost ones.
-    fn has_newcomers(&self, watched: &Watched) -> bool {
-        self.verified && (self.gated || watched.gated) && watched.short
+        self.known && !watched.paused && watched.replicas > 0 && self.judged.as_ref() != Some(&watched.template)
     }
 
     /// A run has ended. `unready` says why it found no way to its target.
     pub fn end(&mut self, unready: Option<String>, now: At) {
-        self.in_vain = self.running.take().is_some_and(|running| running.rolled_out);
+        self.running = None;
         self.ended = Some(now);
         self.lost = unready.map(|why| (self.lost.take().map_or(1, |(times, _)| times.saturating_add(1)), why));
     }
@@ -136,17 +109,13 @@ impl Book {
             VerdictKind::Pass | VerdictKind::Breach | VerdictKind::Inconclusive => Some(template.clone()),
             VerdictKind::Superseded | VerdictKind::Aborted => None,
         };
-        self.verified = verdict == VerdictKind::Pass;
     }
 
     /// When the next run may begin.
-    fn ready(&self, watched: &Watched) -> At {
-        let Some(ended) = self.ended else { return At::ZERO };
-        match &self.lost {
-            Some((times, _)) => ended + RETRY.saturating_mul(1 << (times - 1).min(10)).min(MAX_RETRY),
-            // Its pods do not wait for us alone.
-            None if self.in_vain && self.judged.as_ref() == Some(&watched.template) => ended + AGAIN,
-            None => At::ZERO,
+    fn ready(&self) -> At {
+        match (&self.lost, self.ended) {
+            (Some((times, _)), Some(ended)) => ended + RETRY.saturating_mul(1 << (times - 1).min(10)).min(MAX_RETRY),
+            _ => At::ZERO,
         }
     }
 }
@@ -230,14 +199,12 @@ pub fn plan(watched: &BTreeMap<Key, Watched>, books: &BTreeMap<Key, Book>, ceili
         if !book.is_due(seen) {
             continue;
         }
-        let ready = book.ready(seen);
-        if ready <= now {
+        if book.ready() <= now {
             waiting.push((book.waiting, key, policy.rate()));
-            continue;
-        }
-        plan.wake = Some(plan.wake.map_or(ready, |wake| wake.min(ready)));
-        if let Some((_, why)) = &book.lost {
-            plan.idle.insert(key.clone(), Idle::Unreachable(why.clone()));
+        } else {
+            plan.wake = Some(plan.wake.map_or(book.ready(), |wake| wake.min(book.ready())));
+            let why = book.lost.as_ref().map(|(_, why)| why.clone()).unwrap_or_default();
+            plan.idle.insert(key.clone(), Idle::Unreachable(why));
         }
     }
     // Who has waited longest comes first.

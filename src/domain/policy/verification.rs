@@ -54,9 +54,6 @@ pub struct VerificationStatus {
     /// Which pod template it is about: a hash of ours, the same for all versions of the verifier.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub template: String,
-    /// Its pods serve only after they were let in.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub gated: bool,
     /// When this was written, RFC 3339.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub updated: String,
@@ -167,7 +164,6 @@ impl VerificationStatus {
             p99: sums.latency.quantile(Ppm(990_000)).map(span),
             action: action(course),
             template: before.template.clone(),
-            gated: course.admission().is_prepared(),
             updated: now.into(),
             gap: before.gap.clone(),
             target_generation: generation,

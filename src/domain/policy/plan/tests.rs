@@ -16,8 +16,6 @@ fn watched() -> Watched {
         observed: true,
         complete: true,
         labels: BTreeMap::new(),
-        short: false,
-        gated: false,
         unfrozen: false,
     }
 }
@@ -41,7 +39,7 @@ fn book(seen: &[Watched]) -> Book {
 }
 
 fn running() -> Running {
-    Running { rate: 20.0, uid: "u1".into(), template: "b".into(), rolled_out: false, stopping: false }
+    Running { rate: 20.0, uid: "u1".into(), template: "b".into(), stopping: false }
 }
 
 /// What is done about one Deployment, and why nothing is.
@@ -80,38 +78,6 @@ fn a_rollout_is_judged_once() {
     let mut left = book(&[watched()]);
     left.resume();
     assert_eq!(one(Some(watched()), left, At::ZERO).0, Some(Do::Start), "a former process left it open");
-}
-
-#[test]
-fn pods_that_come_after_a_rollout_are_let_in_by_a_run_of_their_own_but_not_for_ever() {
-    let short = Watched { short: true, ..watched() };
-    let gated = Watched { gated: true, ..short.clone() };
-    let good = book(&[watched()]);
-    assert_eq!(one(Some(short.clone()), good.clone(), At::ZERO).0, None, "they come to serve without us");
-    assert_eq!(one(Some(gated.clone()), good.clone(), At::ZERO).0, Some(Do::Start));
-    let mut bad = good.clone();
-    bad.judge(VerdictKind::Breach, &"a".into());
-    assert_eq!(one(Some(gated.clone()), bad, At::ZERO).0, None, "of a bad version none is let in");
-    // The gate may be no part of the template: then it is known from an earlier run, of this process or another.
-    let mut remembered = Book::default();
-    remembered.remember(&"a".into(), true, true);
-    remembered.see(&short, At::ZERO);
-    assert_eq!(one(Some(short), remembered, At::ZERO).0, Some(Do::Start));
-
-    let mut late = Book { running: Some(running()), ..good.clone() };
-    late.end(None, At::ZERO);
-    late.see(&gated, At::ZERO);
-    assert_eq!(one(Some(gated.clone()), late, At::ZERO).0, Some(Do::Start), "they came as the rollout's run ended");
-    let mut helped = Book { running: Some(Running { rolled_out: true, ..running() }), ..good };
-    helped.end(None, At::ZERO);
-    helped.see(&gated, At::ZERO);
-    let all = BTreeMap::from([(key("a"), gated.clone())]);
-    let waits = plan(&all, &BTreeMap::from([(key("a"), helped.clone())]), 1_000.0, At::ZERO);
-    assert_eq!((waits.todo.len(), waits.idle.len(), waits.wake), (0, 0, Some(At::ZERO + AGAIN)), "{waits:?}");
-    assert_eq!(one(Some(gated.clone()), helped.clone(), At::ZERO + AGAIN).0, Some(Do::Start));
-    helped.see(&watched(), At::ZERO);
-    helped.see(&gated, At::ZERO);
-    assert_eq!(one(Some(gated), helped, At::ZERO).0, Some(Do::Start), "they were let in, and others have come since");
 }
 
 #[test]
