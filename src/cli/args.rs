@@ -52,7 +52,7 @@ pub(super) enum Command {
     Probe(ProbeArgs),
     /// Tell what a finding means and what to do about it; all of them in a list without a code.
     Explain {
-        /// As reports print it: V101; or `guards`
+        /// As reports print it: V101; or `guards`, or `admission`
         code: Option<String>,
     },
     /// Judge thousands of rollouts in virtual time: how many healthy ones are stopped, how quickly broken ones.

@@ -1,4 +1,4 @@
-//! `verifier explain`: what a finding means, at length; which there are; and what the guards do.
+//! `verifier explain`: what a finding means, at length; which there are; what the guards do, and how pods are let in.
 
 use std::fmt::Write as _;
 
@@ -9,11 +9,15 @@ use crate::exit::Exit;
 
 /// What a breach does to the rollout.
 const GUARDS: &str = include_str!("../../docs/guards.md");
+/// Who is let in by a readiness gate, and the way out when nobody is.
+const ADMISSION: &str = include_str!("../../docs/admission.md");
 
 pub(super) fn main(code: Option<&str>) -> Exit {
     let Some(code) = code else { return print(&list()) };
-    if ["guard", "guards"].contains(&code.trim()) {
-        return print(GUARDS);
+    match code.trim() {
+        "guard" | "guards" => return print(GUARDS),
+        "admission" => return print(ADMISSION),
+        _ => {}
     }
     if let Some(entry) = entry(code.trim()) {
         return print(entry.page);

@@ -1,4 +1,5 @@
-//! Changing the cluster: the steps of a scenario, and the guards' actions. Nothing here decides, and nothing is retried.
+//! Changing the cluster: the steps of a scenario, the guards' actions, and permits. Nothing here decides, and nothing is retried but a permit,
+//! which takes effect once however often it is sent.
 
 pub mod admission;
 pub mod guard;

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod policy;
 pub mod put_back;
 pub mod review;
+pub mod standing;
 mod time;
 pub mod verification;
 pub mod watch;

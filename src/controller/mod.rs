@@ -9,6 +9,7 @@ mod feed;
 pub mod leader;
 mod live;
 mod past;
+mod porter;
 mod prober;
 mod runs;
 mod scribe;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::board::Board;
 pub use self::feed::{Feed, Follower};
 use self::past::Past;
+use self::porter::Porter;
 use self::prober::Probers;
 use self::runs::Ended;
 pub use self::views::{PolicyView, VerificationView};
@@ -100,6 +102,7 @@ pub struct Controller {
     probers: Probers,
     /// Services and Ingresses were listed once.
     ways_known: bool,
+    porter: Porter,
     past: Past,
     started: u64,
 }
@@ -123,6 +126,7 @@ impl Controller {
         watches.spawn(fleet::follow(reader, writer, settings.namespace.clone(), sightings));
         let name = format!("probe-{:08x}", settings.seed & 0xffff_ffff);
         let probers = Probers::new(ways, clock, board.clone(), metrics.clone(), name);
+        let porter = Porter::new(connection.clone(), clock);
         let mut controller = Self {
             connection,
             settings,
@@ -138,6 +142,7 @@ impl Controller {
             actions: Arc::default(),
             probers,
             ways_known: false,
+            porter,
             past: Past::default(),
             started: 0,
         };
@@ -318,6 +323,7 @@ impl Controller {
         self.metrics.store().load(runs, rate);
         self.board.policies(&self.watched, &self.books, &plan.idle);
         self.probers.follow(&self.watched);
+        self.porter.follow(&self.watched, &self.books);
         plan.wake.map_or(now + BEAT, |wake| wake.min(now + BEAT))
     }
 

@@ -133,6 +133,7 @@ mod tests {
             generation: 1,
             observed: true,
             complete: false,
+            lacking: false,
             labels: BTreeMap::new(),
             unfrozen: false,
         }

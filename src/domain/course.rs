@@ -120,6 +120,8 @@ pub struct Course {
     admission: Admission,
     /// That a pod at the gate is not asked was told.
     told_unasked: bool,
+    /// Whom others had let in was told.
+    told_earlier: bool,
     verdict: Option<Verdict>,
     deed: Option<Deed>,
     /// Who had written the target's specification last when the guard's action ended.
@@ -165,6 +167,7 @@ impl Course {
             put_back: None,
             admission,
             told_unasked: false,
+            told_earlier: false,
             verdict: None,
             deed: None,
             writer_before: None,

@@ -1,5 +1,6 @@
 //! The sandbox's API server from outside: against recordings of a real one, with a Kubernetes client, and with `kubectl`.
 
+mod admission;
 mod client;
 mod conformance;
 mod guard;

@@ -4,8 +4,10 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::findings::finding;
 use super::gate::{Cluster, is_complete, says};
 use super::scenarios::as_expected;
 use super::{DEADLINE, LOOK, Program, turn, verifier};
@@ -26,6 +28,8 @@ fn costs_nobody_anything(scenario: &str) {
     assert!(bad == 0 && asked >= 10_000, "{measured:#}");
     let pods = summary["rollout"]["pods"].as_array().unwrap().iter();
     let (new, old): (Vec<&Value>, Vec<&Value>) = pods.partition(|p| p["side"] == "new");
+    let finding = finding(&summary, "V403", "new");
+    assert!(finding["title"].as_str().unwrap().ends_with("and none of a user's got to it"), "{finding:#}");
     assert!(!new.is_empty() && new.iter().all(|p| p["ready_s"].is_null()), "{new:#?}");
     assert!(old.len() == 2 && old.iter().all(|p| p["terminating_s"].is_null()), "the old pods serve on: {old:#?}");
 }
@@ -66,6 +70,7 @@ fn a_good_version_waits_for_its_first_answers_and_not_for_more() {
     assert_eq!(waits.iter().map(|w| &*w.0).collect::<Vec<_>>(), ["evidence", "verified"]);
     assert!(waits.iter().all(|(_, from, opened)| opened - from < DELAY), "{waits:?}");
     assert_eq!(summary["traffic"]["measured"]["bad"], 0);
+    assert_eq!(summary["findings"], json!([]), "nobody was turned away");
 }
 
 #[test]
@@ -167,6 +172,45 @@ fn the_gate_command_lets_a_good_rollout_of_somebody_elses_through_and_keeps_a_ba
     assert_eq!(serving(&cluster), good, "no pod of it ever served");
     let replayed = verifier(&["replay", &record, "-o", "json"]);
     assert_eq!((replayed.code(), replayed.stdout == ended.stdout), (1, true), "{}", replayed.stderr);
+}
+
+/// Why each pod was let in, and by which run.
+fn let_in(cluster: &Cluster) -> Vec<(String, String, String)> {
+    let of = |pod: Pod| {
+        let condition = pod.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == GATE)?;
+        Some((pod.name_any(), condition.reason.clone()?, condition.message.clone()?))
+    };
+    at_the_gate(cluster).into_iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_verifier_that_is_killed_at_the_gate_leaves_the_rest_to_the_next_one_that_says_what_it_found() {
+    let cluster = Cluster::start();
+    roll_gated(&cluster, &json!([]));
+    let mut first = cluster.gate(&[]);
+    // It is writing about the second pod; whether that is heard is a matter of luck.
+    first.wait_for("stderr", " is let in: its revision is verified");
+    kill_process(first.pid(), Signal::KILL).unwrap();
+    drop(first);
+
+    let ended = cluster.gate(&["--soak", "1s", "-o", "json"]).end();
+    says(&ended, 0, &["had been let in before: "]);
+    cluster.until("the new version, complete", |d| is_complete(d, 4));
+    let summary = ended.summary();
+    let run = summary["run"]["id"].as_str().unwrap();
+    let (ours, found): (Vec<_>, Vec<_>) = let_in(&cluster).into_iter().partition(|(_, _, message)| message.contains(run));
+    assert!((1..=2).contains(&found.len()) && ours.len() + found.len() == 4, "{ours:?} {found:?}");
+    assert_eq!(found.iter().filter(|(_, reason, _)| reason == "AnsweredWell").count(), 1, "{found:?}");
+    for (pod, reason, _) in &found {
+        assert!(ended.stderr.contains(&format!("{pod} ({reason})")), "{pod} was found:\n{}", ended.stderr);
+    }
+    let told = summary["admission"].as_array().unwrap();
+    assert!(told.iter().all(|a| a["basis"] == "verified" && a["opened_s"].is_number()), "{told:#?}");
+    let mut told: Vec<&str> = told.iter().filter_map(|a| a["pod"].as_str()).collect();
+    let mut ours: Vec<&str> = ours.iter().map(|(pod, _, _)| pod.as_str()).collect();
+    told.sort_unstable();
+    ours.sort_unstable();
+    assert_eq!(told, ours, "each is let in once");
 }
 
 #[test]

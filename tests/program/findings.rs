@@ -16,7 +16,7 @@ const RUNS: usize = 3;
 
 /// The finding of a run, its pods all on this side of the change.
 #[track_caller]
-fn finding<'a>(summary: &'a Value, code: &str, side: &str) -> &'a Value {
+pub(crate) fn finding<'a>(summary: &'a Value, code: &str, side: &str) -> &'a Value {
     let findings = summary["findings"].as_array().unwrap();
     let finding = findings.iter().find(|f| f["code"] == code).unwrap_or_else(|| panic!("no {code} in {findings:#?}"));
     let pods = summary["rollout"]["pods"].as_array().unwrap();

@@ -5,10 +5,11 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::apps::v1::Deployment;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::gate::{Cluster, says};
+use super::gate::{Cluster, is_complete, says};
 use super::{DEADLINE, LOOK, Program, verifier};
 
 /// A rollout must be noticed within this time of the template's change.
@@ -306,6 +307,25 @@ fn a_spent_budget_freezes_rollouts_until_somebody_takes_it_upon_himself() {
     cluster.patch(&json!({"metadata": {"annotations": annotations}, "spec": {"paused": false}}));
     cluster.roll("todo/backend:v3", &[]);
     assert_eq!(service.ended(1)["verdict"], "pass", "{:#}", service.ended(1));
+}
+
+#[test]
+fn between_rollouts_pods_of_the_version_that_is_there_are_let_in_by_their_gate() {
+    let cluster = Cluster::start();
+    let container = json!({"name": "backend", "image": "todo/backend:v2"});
+    let gates = json!([{"conditionType": "verifier.dev/verified"}]);
+    cluster.patch(&json!({"spec": {"template": {"spec": {"readinessGates": gates, "containers": [container]}}}}));
+    let ended = cluster.gate(&["--soak", "1s"]).end();
+    says(&ended, 0, &["its revision is verified"]);
+    let annotations = json!({"verifier.dev/policy": policy("none").to_string()});
+    cluster.patch(&json!({"metadata": {"annotations": annotations}, "spec": {"replicas": 6}}));
+    let made = |d: &Deployment| {
+        d.status.as_ref().is_some_and(|s| s.updated_replicas == Some(6) && s.observed_generation == d.metadata.generation)
+    };
+    cluster.until("two pods more", made);
+    let service = Service::start(&["--kubeconfig", &cluster.kubeconfig().display().to_string()]);
+    cluster.until("all of them available", |d| is_complete(d, 6));
+    assert!(service.items("/api/v1/verifications").is_empty(), "no rollout was judged");
 }
 
 #[test]

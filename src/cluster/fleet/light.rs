@@ -30,6 +30,8 @@ pub(super) struct Seen {
     pub(super) observed: bool,
     /// The latest template is rolled out.
     pub(super) complete: bool,
+    /// Fewer pods are available than are wanted.
+    pub(super) lacking: bool,
     /// The labels of its pods.
     pub(super) labels: Labels,
     /// A spent error budget does not hold its rollouts up.
@@ -128,6 +130,7 @@ impl From<Raw> for Light {
             generation,
             observed: status.observed_generation.unwrap_or(0) >= generation,
             complete: status.is_complete(replicas, generation),
+            lacking: status.available_replicas.unwrap_or(0) < replicas,
             labels: labels.unwrap_or_default(),
             unfrozen: said(metadata.annotations.ignore_budget),
         };
@@ -259,6 +262,6 @@ mod tests {
             d["status"]["availableReplicas"] = 3.into();
             d["status"]["conditions"] = json!([{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]);
         };
-        assert!(complete(crashed_since));
+        assert!(complete(crashed_since) && seen(crashed_since).lacking && !seen(|_| {}).lacking);
     }
 }

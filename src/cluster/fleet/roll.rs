@@ -164,6 +164,7 @@ fn watched(seen: &Seen, source: Source, policy: Result<PolicySpec, String>) -> W
         generation: seen.generation,
         observed: seen.observed,
         complete: seen.complete,
+        lacking: seen.lacking,
         labels: seen.labels.clone(),
         unfrozen: seen.unfrozen,
     }
@@ -187,6 +188,7 @@ mod tests {
             generation: 1,
             observed: true,
             complete: true,
+            lacking: false,
             labels: BTreeMap::new(),
             unfrozen: false,
         }

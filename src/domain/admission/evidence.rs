@@ -69,8 +69,9 @@ pub(super) enum Finding {
 }
 
 impl Evidence {
-    /// Takes in how requests to the pod ended in a tenth of a second that was over at `end`; `slow` of them beyond the limit.
-    pub(super) fn add(&mut self, counts: &Counts, slow: u64, end: At) {
+    /// Takes in how requests to the pod ended in a tenth of a second that was over at `end`; `slow` of them beyond the limit. Answers with
+    /// how many of them speak for the pod, and how many against it.
+    pub(super) fn add(&mut self, counts: &Counts, slow: u64, end: At) -> (u64, u64) {
         // No connection within its time, or none tried: that the network keeps us from the pod is as likely as that the pod is to blame.
         let apart = counts.get(Outcome::ConnectTimeout);
         self.unreached += apart + counts.of(Blame::Verifier);
@@ -82,13 +83,13 @@ impl Evidence {
             n - known
         };
         let (bad, good) = (ended(counts.bad() - apart), ended(counts.good()));
-        if counts.valid() - apart + slow == 0 {
-            return;
+        if counts.valid() - apart + slow > 0 {
+            self.outcomes.merge(counts);
+            self.bad += bad + slow;
+            self.good += good;
+            self.span = Some(self.span.map_or((end, end), |(from, _)| (from, end)));
         }
-        self.outcomes.merge(counts);
-        self.bad += bad + slow;
-        self.good += good;
-        self.span = Some(self.span.map_or((end, end), |(from, _)| (from, end)));
+        (good, bad + slow)
     }
 
     pub(super) fn says(&self, shares: Shares) -> Finding {

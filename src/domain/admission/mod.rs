@@ -6,7 +6,9 @@
 //! revision is verified when a pod of it was let in by evidence (and has served users for as long as is wanted), or when it was rolled out
 //! completely before. One that was turned away stays out for the rest of the run.
 
+mod earlier;
 mod evidence;
+mod heard;
 mod permit;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 pub use self::evidence::{AGAINST, ANSWERS, FOR, SPAN, Shares};
 use self::evidence::{Evidence, Finding};
+use self::heard::Book;
+pub use self::heard::Heard;
 pub use self::permit::{AdmissionEnded, Admitted, Basis, Came, Permit, Rejection};
 use super::rollout::{PodLife, Rollout};
 use super::slice::Slice;
@@ -31,7 +35,9 @@ pub const RATE: f64 = 25.0;
 const ASKED_MAX: usize = 20;
 /// Patches under way at a time.
 const OPENING_MAX: usize = 20;
-/// Pods that were let in and are remembered for the report, the first ones.
+/// A Service may take so long to learn of a pod.
+const LISTED_WITHIN: Duration = Duration::from_secs(5);
+/// Pods that were asked or let in and are remembered for the report, the first ones.
 const RECORDS_MAX: usize = 200;
 
 /// What becomes of a pod at the gate.
@@ -88,10 +94,12 @@ pub struct Admission {
     ways: Vec<(Name, Option<usize>)>,
     applicants: BTreeMap<Name, Applicant>,
     verified: Vec<Name>,
-    rejected: Vec<Name>,
+    /// Revisions that are not let in, and since when.
+    rejected: BTreeMap<Name, At>,
     /// One pod of each of these serves before others of its revision: which.
     boxes: BTreeMap<Name, Name>,
     records: VecDeque<Admitted>,
+    heard: Book,
 }
 
 impl Admission {
@@ -103,9 +111,10 @@ impl Admission {
             ways: Vec::new(),
             applicants: BTreeMap::new(),
             verified: Vec::new(),
-            rejected: Vec::new(),
+            rejected: BTreeMap::new(),
             boxes: BTreeMap::new(),
             records: VecDeque::new(),
+            heard: Book::default(),
         }
     }
 
@@ -132,7 +141,8 @@ impl Admission {
                 && let Some(evidence) = ways.get_mut(way)
             {
                 let slow = place.and_then(|place| part.slow.get(place)).copied().unwrap_or(0);
-                evidence.add(&part.counts, slow, slice.end);
+                let weighed = evidence.add(&part.counts, slow, slice.end);
+                self.heard.add(&life.state, applicant.from, part, weighed, slice.end);
             }
         }
     }
@@ -166,29 +176,54 @@ impl Admission {
         }
     }
 
-    /// The pods that are asked now, and where.
+    /// The pods that are asked now, and where: at the port by which a Service knows them, and not before one does.
     pub fn targets(&self, rollout: &Rollout) -> Vec<PodTarget> {
         let asked = |life: &PodLife| {
             let applicant = self.applicants.get(&life.state.uid);
             let undecided = applicant.is_some_and(|a| matches!(a.standing, Standing::Asked(_)));
-            let revision = &life.state.revision;
-            undecided && is_at_the_gate(life) && !self.rejected.contains(revision) && !self.boxes.contains_key(revision)
+            undecided && life.is_at_the_gate() && rollout.is_listed(&life.state.name) && !self.is_closed_to(&life.state.revision)
         };
         let mut targets = rollout.addresses(asked);
         targets.truncate(ASKED_MAX);
         targets
     }
 
+    /// No further pod of this revision is asked: it was turned away, or its first pod is on trial.
+    fn is_closed_to(&self, revision: &Name) -> bool {
+        self.rejected.contains_key(revision) || self.boxes.contains_key(revision)
+    }
+
     /// A pod at the gate about which nothing is decided.
     pub fn waiting(&self, rollout: &Rollout) -> Option<Name> {
-        let asked = |uid: &Name| self.applicants.get(uid).is_some_and(|a| matches!(a.standing, Standing::Asked(_)));
-        let pods = rollout.pods().into_iter();
-        pods.filter(|life| is_at_the_gate(life)).find(|life| asked(&life.state.uid)).map(|life| life.state.name.clone())
+        self.undecided(rollout, |_, _| true)
+    }
+
+    /// One that is not asked because no Service knows where.
+    pub fn unlisted(&self, rollout: &Rollout, now: At) -> Option<Name> {
+        self.undecided(rollout, |pod, from| now.since(from) >= LISTED_WITHIN && !rollout.is_listed(pod))
+    }
+
+    fn undecided(&self, rollout: &Rollout, is: impl Fn(&Name, At) -> bool) -> Option<Name> {
+        let fits = |life: &&PodLife| {
+            let applicant = self.applicants.get(&life.state.uid).filter(|a| matches!(a.standing, Standing::Asked(_)));
+            life.is_at_the_gate() && applicant.is_some_and(|a| is(&life.state.name, a.from))
+        };
+        rollout.pods().into_iter().find(fits).map(|life| life.state.name.clone())
     }
 
     /// Pods that were let in, in order.
     pub fn records(&self) -> impl Iterator<Item = &Admitted> {
         self.records.iter()
+    }
+
+    /// What pods have answered at the gate, in order.
+    pub fn heard(&self) -> impl Iterator<Item = &Heard> {
+        self.heard.iter()
+    }
+
+    /// The version that was turned away first, and when.
+    pub fn turned_away(&self) -> Option<(&Name, At)> {
+        self.rejected.iter().map(|(revision, at)| (revision, *at)).min_by_key(|(_, at)| *at)
     }
 
     /// Decides about everyone who is at the gate.
@@ -203,7 +238,7 @@ impl Admission {
         self.applicants.retain(|uid, _| rollout.life(uid).is_some());
         let mut opening = self.applicants.values().filter(|a| a.standing == Standing::Opening).count();
         for life in rollout.pods() {
-            if !is_at_the_gate(life) {
+            if !life.is_at_the_gate() {
                 // Who is not ready any more begins anew.
                 let asked = |a: &Applicant| matches!(a.standing, Standing::Asked(_));
                 if self.applicants.get(&life.state.uid).is_some_and(asked) {
@@ -218,7 +253,7 @@ impl Admission {
                 ways.resize(self.ways.len(), Evidence::default());
             }
             let ways = ways.clone();
-            if let Some(basis) = self.basis(moment, life, rollout, &ways, &mut decision)
+            if let Some(basis) = self.basis((moment, now), life, rollout, &ways, &mut decision)
                 && opening < OPENING_MAX
             {
                 opening += 1;
@@ -240,7 +275,7 @@ impl Admission {
     /// What this pod may be let in for now.
     fn basis(
         &mut self,
-        moment: Moment,
+        (moment, now): (Moment, At),
         life: &PodLife,
         rollout: &Rollout,
         ways: &[Evidence],
@@ -253,12 +288,12 @@ impl Admission {
         if moment == Moment::Given {
             return rollout.is_first().then_some(Basis::Given);
         }
-        if moment == Moment::Breached || self.rejected.contains(revision) || self.boxes.contains_key(revision) || ways.is_empty() {
+        if moment == Moment::Breached || self.is_closed_to(revision) || ways.is_empty() {
             return None;
         }
         let findings: Vec<Finding> = ways.iter().map(|way| way.says(self.shares)).collect();
         if let Some(bad) = findings.iter().position(|f| *f == Finding::Bad).and_then(|way| ways.get(way)) {
-            self.rejected.push(revision.clone());
+            self.rejected.insert(revision.clone(), now);
             decision.rejected = decision.rejected.take().or_else(|| {
                 Some(Rejection {
                     pod: life.state.name.clone(),
@@ -303,7 +338,7 @@ impl Admission {
             }
         }
         for revision in found {
-            if !self.verified.contains(&revision) && !self.rejected.contains(&revision) {
+            if !self.verified.contains(&revision) && !self.rejected.contains_key(&revision) {
                 self.verified.push(revision);
             }
         }
@@ -328,12 +363,6 @@ impl Admission {
         });
         self.verified.extend(over);
     }
-}
-
-/// Its gate is all that keeps this pod from traffic.
-fn is_at_the_gate(life: &PodLife) -> bool {
-    let state = &life.state;
-    state.gated && state.verified.is_none() && life.is_active() && state.are_containers_ready()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::{Command, Course, Stage};
 use crate::domain::admission::{Admission, AdmissionEnded, Decision, Moment};
 use crate::domain::judge::early;
+use crate::domain::rollout::Progress;
 use crate::domain::scenario::Scenario;
 use crate::domain::traffic::{PodTarget, TrafficPlan};
 use crate::domain::verdict::{Reason, VerdictKind};
@@ -21,6 +22,7 @@ impl Course {
     /// Lets pods in, and decides when a version is not.
     pub(super) fn admit(&mut self, commands: &mut Vec<Command>) {
         let Some(moment) = self.moment() else { return };
+        self.tell_of_earlier(commands);
         let Decision { permits, rejected, unreachable, wake } = self.admission.decide(moment, &self.rollout, self.now);
         commands.extend(permits.into_iter().map(|permit| Command::Admit(Box::new(permit))));
         if let Some(at) = wake {
@@ -53,17 +55,29 @@ impl Course {
         }
     }
 
-    /// The gate came with the change, and nobody had said that it would.
+    /// Who comes in the midst of a rollout finds pods that others have let in: an earlier run that ended there, or people.
+    fn tell_of_earlier(&mut self, commands: &mut Vec<Command>) {
+        let under_way = self.head.scenario.observe.is_some() && self.rollout.progress() == Progress::UnderWay;
+        if under_way && !std::mem::replace(&mut self.told_earlier, true) {
+            commands.extend(self.admission.earlier(&self.rollout).map(Command::Say));
+        }
+    }
+
+    /// Says once of a pod that waits and is not asked why that is.
     fn tell_of_unasked(&mut self, commands: &mut Vec<Command>) {
-        if self.traffic.is_none() || self.admission.is_prepared() || self.told_unasked {
+        if self.traffic.is_none() || self.told_unasked {
             return;
         }
-        if let Some(pod) = self.admission.waiting(&self.rollout) {
+        let (pod, why) = if self.admission.is_prepared() {
+            let why = "no Service that leads to the target lists it (do its labels fit the selector, and its ports?)";
+            (self.admission.unlisted(&self.rollout, self.now), why)
+        } else {
+            let why = "the target had no readiness gate when the run began (`admission: {}` in the scenario says that it will)";
+            (self.admission.waiting(&self.rollout), why)
+        };
+        if let Some(pod) = pod {
             self.told_unasked = true;
-            commands.push(Command::Say(format!(
-                "pod {pod} waits to be let in, and is not asked: the target had no readiness gate when the run began (`admission: {{}}` in \
-                 the scenario says that it will)"
-            )));
+            commands.push(Command::Say(format!("pod {pod} waits to be let in, and is not asked: {why}")));
         }
     }
 

@@ -76,6 +76,9 @@ catalogue! {
     "V402", "Version regression in latency",
         needs "a missed latency objective, and new pods slower than old ones at the same time",
         field None;
+    "V403", "Turned away at its readiness gate",
+        needs "pods at the gate verifier.dev/verified that failed what they were asked at their own addresses",
+        field None;
     "V501", "Errors of both versions",
         needs "old pods that fail like new ones, or failures before the change",
         field None;

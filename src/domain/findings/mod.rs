@@ -4,6 +4,7 @@
 //! Detectors are asked in a fixed order, the most specific first. Each takes the failures that it explains, so that no failure is
 //! explained twice, and knows what was found before it, so that a consequence is not told beside its cause.
 
+mod admission;
 mod catalogue;
 mod configuration;
 mod elsewhere;
@@ -74,7 +75,7 @@ pub struct Prescription {
 type Detector = fn(&Seen<'_>, &Open<'_>) -> Option<Found>;
 
 /// In the order in which they are asked.
-const DETECTORS: [Detector; 22] = [
+const DETECTORS: [Detector; 23] = [
     elsewhere::superseded,
     elsewhere::prober,
     start::out_of_memory,
@@ -91,6 +92,7 @@ const DETECTORS: [Detector; 22] = [
     version::errors_of_both,
     version::more_errors,
     latency::slower,
+    admission::turned_away,
     stuck::crash_loop,
     stuck::image_pull,
     stuck::unschedulable,

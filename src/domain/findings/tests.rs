@@ -1,6 +1,8 @@
 //! Each cause in a story made by hand: the healthy rollout of the fixtures (change at 2.5 s; first new pod ready and first old one told
 //! to end at 4.3 s, the second ones at 5.8 s), altered at one place.
 
+mod gate;
+
 use std::time::Duration;
 
 use super::*;
@@ -47,7 +49,7 @@ fn failures(due: u64, known: u64, n: u64, alter: impl Fn(&mut Failure)) -> Vec<(
     let mut counts = Counts::default();
     counts.add(failure.outcome, n);
     let part = Part { pod: failure.pod.clone(), counts, ..Part::default() };
-    let slice = Slice { lane: name("fresh"), end: at(known / 100 * 100 + 100), due: n, parts: vec![part], lag_max: 0 };
+    let slice = Slice { lane: failure.lane.clone(), end: at(known / 100 * 100 + 100), due: n, parts: vec![part], lag_max: 0 };
     let all = (0..n).map(|_| (known, What::Failure(failure.clone())));
     all.chain([(known / 100 * 100 + 100, What::Slice(slice))]).collect()
 }
@@ -260,6 +262,7 @@ fn stories() -> Vec<(&'static str, Vec<Event>)> {
         ("V305", restarted(&killed("OOMKilled"))),
         ("V401", failing(healthy(), &[N1, N2], 2)),
         ("V402", slow()),
+        ("V403", gate::at_the_gate(4)),
         ("V501", sick_before()),
         ("V502", unsent()),
         ("V503", with(healthy(), [(5_000, What::ReplicaSet(Box::new(third)))])),

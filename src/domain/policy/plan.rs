@@ -39,6 +39,8 @@ pub struct Watched {
     pub observed: bool,
     /// The latest template is rolled out.
     pub complete: bool,
+    /// Fewer pods are available than are wanted.
+    pub lacking: bool,
     /// Of the pod template: what Services select by.
     pub labels: BTreeMap<String, String>,
     /// Whoever changed it takes the error budget on himself: annotation `verifier.dev/ignore-budget`.

@@ -1,5 +1,6 @@
 //! The rollout under watch: what the cluster says, which phase that is, whether it is complete, and whether it can still get better.
 
+mod address;
 pub mod guard;
 mod pod;
 mod progress;
@@ -7,7 +8,6 @@ pub mod state;
 mod stuck;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub use self::progress::Progress;
 use self::state::{DeploymentState, EndpointsState, PodState, ReplicaSetState, TemplateState};
 pub use self::stuck::Stuck;
 use super::time::At;
-use super::traffic::{Name, PodTarget};
+use super::traffic::Name;
 
 /// Pods that are gone are remembered up to this many, the oldest forgotten first.
 const MAX_GONE: usize = 2_000;
@@ -73,6 +73,8 @@ pub struct Rollout {
     /// The new revision of the run, once it must not follow the Deployment any more.
     fixed: Option<Name>,
     replicas: Vec<(At, u32)>,
+    /// The progress deadline passed while a pod was at its gate, and the controller has seen no progress since.
+    late_at_the_gate: bool,
 }
 
 impl Rollout {
@@ -84,6 +86,7 @@ impl Rollout {
         self.lost |= self.deployment.as_ref().is_some_and(|d| d.uid != state.uid);
         self.deployment = Some(state.clone());
         self.note_ours();
+        self.note_gate();
     }
 
     /// The Deployment is gone.
@@ -100,6 +103,7 @@ impl Rollout {
         }
         self.sets.insert(state.uid.clone(), state.clone());
         self.note_ours();
+        self.note_gate();
     }
 
     /// Remembers the first revision that the controller made of what was asked for.
@@ -122,6 +126,16 @@ impl Rollout {
     /// A pod said something new.
     pub fn pod(&mut self, state: &PodState, at: At) {
         self.pods.entry(state.uid.clone()).or_insert_with(|| PodLife::new(state, at)).see(state, at);
+        self.note_gate();
+    }
+
+    /// Remembers that a rollout is late because nobody let its pods in: that says nothing about its version, also in the moments between
+    /// their being let in and the controller's seeing it.
+    fn note_gate(&mut self) {
+        let late = self.deployment.as_ref().and_then(stuck::deadline_exceeded).is_some();
+        let current = self.current().map(|set| &set.hash);
+        let waits = |life: &PodLife| Some(&life.state.revision) == current && life.is_at_the_gate();
+        self.late_at_the_gate = late && (self.late_at_the_gate || self.pods.values().any(waits));
     }
 
     /// A pod is gone.
@@ -254,21 +268,6 @@ impl Rollout {
     /// A pod by name, gone or not.
     pub fn pod_named(&self, name: &str) -> Option<&PodLife> {
         self.pods.values().chain(self.gone.iter().rev()).find(|p| &*p.state.name == name)
-    }
-
-    /// Where each pod can be asked at its own address: from its first readiness until it is gone, also while it is on its way out.
-    pub fn targets(&self) -> Vec<PodTarget> {
-        self.addresses(|life| life.ready.is_some())
-    }
-
-    /// Where these pods can be asked at their own addresses.
-    pub(super) fn addresses(&self, wanted: impl Fn(&PodLife) -> bool) -> Vec<PodTarget> {
-        let port = self.endpoints.values().flat_map(|s| &s.endpoints).find_map(|e| e.port);
-        let target = |life: &PodLife| {
-            let address = life.state.ip.as_ref()?.parse().ok()?;
-            Some(PodTarget { pod: life.state.name.clone(), address: SocketAddr::new(address, port?) })
-        };
-        self.pods().into_iter().filter(|life| wanted(life)).filter_map(target).collect()
     }
 
     /// A pod that exists, by uid.

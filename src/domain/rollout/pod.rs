@@ -120,6 +120,12 @@ impl PodLife {
         self.terminating.is_none() && matches!(self.state.phase, PodPhase::Succeeded | PodPhase::Failed)
     }
 
+    /// Its gate `verifier.dev/verified` is all that keeps it from traffic.
+    pub fn is_at_the_gate(&self) -> bool {
+        let state = &self.state;
+        state.gated && state.verified.is_none() && self.is_active() && state.are_containers_ready()
+    }
+
     /// Neither told to end nor gone.
     pub fn is_active(&self) -> bool {
         self.gone.is_none() && self.terminating.is_none()

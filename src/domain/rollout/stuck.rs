@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Rollout;
-use super::state::{ContainerNow, ContainerState, PodState};
+use super::state::{Condition, ContainerNow, ContainerState, DeploymentState, PodState};
 use crate::domain::time::At;
 use crate::domain::traffic::Name;
 
@@ -74,6 +74,12 @@ fn container_trouble(container: &ContainerState) -> Option<(String, String, Dura
     Some((reason.clone(), detail, patience))
 }
 
+/// Kubernetes says that the rollout is late.
+pub(super) fn deadline_exceeded(d: &DeploymentState) -> Option<&Condition> {
+    let says = |c: &&Condition| &*c.kind == "Progressing" && c.status == Some(false) && c.reason == "ProgressDeadlineExceeded";
+    d.conditions.iter().find(says)
+}
+
 /// The first trouble whose patience has run out; or else the moment the next one's does.
 pub(super) fn find(rollout: &Rollout, now: At) -> Result<Stuck, Option<At>> {
     let mut next: Option<At> = None;
@@ -101,10 +107,9 @@ pub(super) fn find(rollout: &Rollout, now: At) -> Result<Stuck, Option<At>> {
     {
         return Ok(Stuck { pod: None, reason: failure.reason.clone(), message: failure.message.clone() });
     }
-    let deadline = rollout.target().filter(|d| d.observed >= rollout.wanted.unwrap_or(d.generation)).and_then(|d| {
-        d.conditions.iter().find(|c| &*c.kind == "Progressing" && c.status == Some(false) && c.reason == "ProgressDeadlineExceeded")
-    });
-    if let Some(condition) = deadline {
+    let fresh = |d: &&DeploymentState| d.observed >= rollout.wanted.unwrap_or(d.generation);
+    let deadline = rollout.target().filter(fresh).and_then(deadline_exceeded);
+    if let Some(condition) = deadline.filter(|_| !rollout.late_at_the_gate) {
         return Ok(Stuck { pod: None, reason: condition.reason.clone(), message: condition.message.clone() });
     }
     Err(next)

@@ -169,6 +169,33 @@ fn an_exceeded_progress_deadline_and_a_refused_pod_are_stuck_too() {
 }
 
 #[test]
+fn a_deadline_that_passed_while_pods_waited_at_their_gate_says_nothing_until_the_controller_speaks_again() {
+    let late = |reason: &str| {
+        let condition = Condition { kind: name("Progressing"), status: Some(false), reason: reason.into(), message: String::new() };
+        DeploymentState { conditions: vec![condition], ..deployment(2, 2, 2, 2, [3, 1, 2, 2]) }
+    };
+    let ready = ContainerState { ready: true, ..container(ContainerNow::Running, 0, None) };
+    let waits = PodState { gated: true, containers: vec![ready], ..pod("n1", "new", false, false) };
+    let mut r = Rollout::default();
+    r.deployment(&late("ProgressDeadlineExceeded"), at(0));
+    r.replica_set(&set("new", 2), at(0));
+    assert_eq!(r.stuck(at(1)).unwrap().reason, "ProgressDeadlineExceeded");
+    r.pod(&waits, at(1));
+    assert_eq!(r.stuck(at(1)), Err(None), "nobody let it in");
+    r.pod(&PodState { verified: Some(name("AnsweredWell")), ..waits.clone() }, at(2));
+    assert_eq!(r.stuck(at(2)), Err(None), "the controller has not seen yet that somebody did");
+    r.deployment(&DeploymentState { conditions: Vec::new(), ..late("") }, at(3));
+    r.deployment(&late("ProgressDeadlineExceeded"), at(9));
+    assert_eq!(r.stuck(at(9)).unwrap().reason, "ProgressDeadlineExceeded", "it is late once more, and nobody waits");
+
+    let mut r = Rollout::default();
+    r.deployment(&late("ProgressDeadlineExceeded"), at(0));
+    r.replica_set(&set("new", 2), at(0));
+    r.pod(&PodState { revision: name("old"), ..waits }, at(0));
+    assert!(r.stuck(at(1)).is_ok(), "who waits is of another version");
+}
+
+#[test]
 fn a_deployment_of_another_uid_is_another_deployment() {
     let mut r = Rollout::default();
     r.deployment(&deployment(1, 1, 1, 2, [2, 2, 2, 2]), at(0));

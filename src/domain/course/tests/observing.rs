@@ -2,7 +2,7 @@
 
 use super::*;
 
-const WATCH: &str = "
+pub(super) const WATCH: &str = "
 name: t
 about: A rollout of somebody else's.
 target: {deployment: backend, namespace: todo}

@@ -15,6 +15,7 @@ fn watched() -> Watched {
         generation: 1,
         observed: true,
         complete: true,
+        lacking: false,
         labels: BTreeMap::new(),
         unfrozen: false,
     }

@@ -275,6 +275,10 @@ fn prepared(kind: &Kind, sub: Sub, mut new: Value, old: &Value, trusted: bool) -
                 carry(&mut kept, &new, "annotations");
                 carry(&mut kept, &new, "finalizers");
             }
+            // Whose status it is may be said; that it is somebody else's is found like any other change of what never changes.
+            if !uid(&new).is_empty() {
+                carry(&mut kept, &new, "uid");
+            }
             new = kept;
         }
         Sub::Finalize => {
