@@ -119,8 +119,8 @@ fn counted(service: &Service) -> (u64, u64) {
     (requests, probing["good"].as_u64().unwrap() + probing["bad"].as_u64().unwrap())
 }
 
-/// Closes the road once a rollout is being judged, for so long; whoever measures goes on with it.
-fn away(cluster: &Cluster, road: &Road, service: &Service, span: Duration) {
+/// Closes the road once a rollout is being judged, for so long; whoever measures goes on with it. Answers with the verdict at the end of it.
+fn away(cluster: &Cluster, road: &Road, service: &Service, span: Duration) -> Value {
     service.until("rollout that is judged", |s| s.policy().filter(|p| p["run"]["judging"] == true));
     service.until("requests", |s| (counted(s).0 > 0).then_some(()));
     road.close();
@@ -134,7 +134,9 @@ fn away(cluster: &Cluster, road: &Road, service: &Service, span: Duration) {
     let least = (span.as_secs() * 120 / 4, span.as_secs() / 2);
     assert!(after.0 >= before.0 + least.0 && after.1 >= before.1 + least.1, "they go on: {before:?}, {after:?}");
     assert!(age + 2.0 >= span.as_secs_f64(), "for {age} s it knows that it sees nothing");
+    let judged = service.items("/api/v1/verifications").pop().unwrap();
     road.open();
+    judged["verdict"].clone()
 }
 
 /// Pods that are wanted of versions with errors.
@@ -157,7 +159,7 @@ fn written_down(cluster: &Cluster, service: &Service) {
 fn a_good_rollout(span: Duration) {
     let (cluster, road, service) = set();
     cluster.roll("todo/backend:v2", &[]);
-    away(&cluster, &road, &service, span);
+    assert_eq!(away(&cluster, &road, &service, span), Value::Null, "nobody knows yet whether it is complete");
     let ended = service.ended(0);
     println!("away for {span:?}: {} ({})", ended["verdict"], ended["message"]);
     assert!(["pass", "inconclusive"].contains(&ended["verdict"].as_str().unwrap()), "{ended:#}");
@@ -171,7 +173,7 @@ fn a_bad_rollout(span: Duration) {
     // Its first pod serves at once, and counts as available much later: the rollout outlasts the outage.
     cluster.patch(&json!({"spec": {"minReadySeconds": 100}}));
     cluster.roll("todo/backend:v2", &[("ERROR_RATIO", "1")]);
-    away(&cluster, &road, &service, span);
+    assert_eq!(away(&cluster, &road, &service, span), "breach", "that is known without the API");
     let back = Instant::now();
     cluster.until("hold", |d| d.spec.as_ref().unwrap().paused == Some(true) && bad_pods(&cluster) == 0);
     let took = back.elapsed();
