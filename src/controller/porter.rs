@@ -21,8 +21,8 @@ use crate::domain::rollout::Rollout;
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest time between two looks while somebody waits whose containers are not ready.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same while nobody waits: what a Deployment lacks may have nothing to do with a gate.
-const REST: Duration = Duration::from_secs(30);
+/// The same while nobody waits: what a Deployment lacks may have nothing to do with a gate, and when a cluster is in trouble, many lack something.
+const REST: Duration = Duration::from_mins(5);
 /// A look that takes longer is none.
 const CALL: Duration = Duration::from_secs(10);
 /// In place of a run's name, in the conditions.
