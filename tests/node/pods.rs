@@ -110,7 +110,8 @@ fn ip(pod: &Object) -> Ipv4Addr {
 
 /// Answers every request with a status, as long as it lives.
 async fn answer(address: SocketAddrV4, status: &'static str) -> JoinSet<()> {
-    let listener = TcpListener::bind(address).await.unwrap();
+    // The one before may live on for a moment in a child of another test that has been forked and has not executed its program yet.
+    let listener = eventually(async || TcpListener::bind(address).await.map_err(|e| e.to_string())).await;
     let mut server = JoinSet::new();
     server.spawn(async move {
         loop {
