@@ -21,8 +21,10 @@ use crate::domain::rollout::Rollout;
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest time between two looks while somebody waits whose containers are not ready.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same while nobody waits: what a Deployment lacks may have nothing to do with a gate, and when a cluster is in trouble, many lack something.
-const REST: Duration = Duration::from_mins(5);
+/// The same while nobody waits, and pods have the gate.
+const REST: Duration = Duration::from_secs(30);
+/// The same while no pod has it: what is lacking has another cause, and when a cluster is in trouble, many lack something.
+const NO_GATE: Duration = Duration::from_mins(5);
 /// A look that takes longer is none.
 const CALL: Duration = Duration::from_secs(10);
 /// In place of a run's name, in the conditions.
@@ -63,7 +65,7 @@ async fn attend(connection: Connection, clock: Clock, key: Key) {
         let most = match looked.await {
             Ok(Ok(rollout)) => {
                 let_in(&connection, clock, &key, &rollout).await;
-                if rollout.pods().iter().any(|life| life.state.gated && life.state.verified.is_none()) { PATIENCE } else { REST }
+                longest(&rollout)
             }
             Ok(Err(error)) => {
                 tracing::warn!(deployment = %key, error = %chain(&error), "who waits to be let in cannot be seen");
@@ -73,6 +75,19 @@ async fn attend(connection: Connection, clock: Clock, key: Key) {
         };
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(most);
+    }
+}
+
+/// The longest time until the next look.
+fn longest(rollout: &Rollout) -> Duration {
+    let pods = rollout.pods();
+    let mut gated = pods.iter().map(|life| &life.state).filter(|state| state.gated).peekable();
+    if gated.peek().is_none() {
+        NO_GATE
+    } else if gated.any(|state| state.verified.is_none()) {
+        PATIENCE
+    } else {
+        REST
     }
 }
 
@@ -86,5 +101,30 @@ async fn let_in(connection: &Connection, clock: Clock, key: &Key, rollout: &Roll
             Came::Gone => {}
             Came::Failed { why } => tracing::warn!(deployment = %key, pod = %permit.pod, why, "a pod could not be let in"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::state::PodState;
+    use crate::domain::rollout::tests::pod;
+    use crate::domain::time::At;
+
+    #[test]
+    fn who_has_no_gate_is_looked_at_seldom_and_who_waits_at_one_often() {
+        let longest = |pods: &[(bool, Option<&str>)]| {
+            let mut rollout = Rollout::default();
+            for (n, (gated, verified)) in pods.iter().enumerate() {
+                let state =
+                    PodState { gated: *gated, verified: verified.map(Into::into), ..pod(&format!("p{n}"), "r", true, false) };
+                rollout.pod(&state, At::ZERO);
+            }
+            super::longest(&rollout)
+        };
+        let (plain, waits, is_in) = ((false, None), (true, None), (true, Some("AnsweredWell")));
+        assert_eq!([longest(&[]), longest(&[plain])], [NO_GATE; 2]);
+        assert_eq!(longest(&[is_in, plain]), REST);
+        assert_eq!([longest(&[is_in, waits]), longest(&[waits])], [PATIENCE; 2]);
     }
 }
