@@ -26,6 +26,7 @@ use crate::cluster::fence::fence;
 use crate::controller::leader::{Campaign, Leadership};
 use crate::controller::{Board, Controller, Settings};
 use crate::exit::Exit;
+use crate::load::StartError;
 use crate::metrics::Metrics;
 use crate::serve::{Access, Reviewer, routes, serve};
 
@@ -187,25 +188,27 @@ impl Service<'_> {
         // Whichever cannot go on ends the others.
         let ended = tokio::join!(
             async {
-                self.lead().await;
+                let led = self.lead().await;
                 // Whatever was at work has come to its end: now another may begin.
                 if let Some(campaign) = campaign {
                     campaign.resign().await;
                 }
                 self.stop.cancel();
+                led
             },
             async { answers.await.inspect_err(|_| self.stop.cancel()) },
             async { demo.await.inspect_err(|_| self.stop.cancel()) },
         );
+        ended.0.map_err(|e| unreachable(format!("could not probe: {}", chain(&e))))?;
         ended.1.map_err(|e| unreachable(format!("could not answer: {e}")))?;
         ended.2.map_err(unreachable)
     }
 
     /// Does the work, once it leads.
-    async fn lead(&self) {
+    async fn lead(&self) -> Result<(), StartError> {
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => return,
+            () = self.stop.cancelled() => return Ok(()),
             () = self.leadership.leads() => {}
         }
         let settings = Settings {
@@ -220,6 +223,6 @@ impl Service<'_> {
         };
         let (board, metrics) = (self.board.clone(), self.metrics.clone());
         metrics.store().lead();
-        Controller::run(self.connection.clone(), settings, self.clock, board, metrics, self.stop.clone()).await;
+        Controller::run(self.connection.clone(), settings, self.clock, board, metrics, self.stop.clone()).await
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Service;
@@ -25,28 +26,44 @@ const PAGE: u32 = 500;
 pub struct Ways {
     services: Store<Service>,
     ingresses: Store<Ingress>,
+    changes: Arc<AtomicU64>,
 }
+
+/// How often something has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edition(u64);
 
 impl Ways {
     /// What will be known, and what makes it so: to be run for as long as it is used. All namespaces, unless one is named.
     pub fn watch(client: &Client, namespace: Option<&str>) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (services, services_written) = reflector::store();
         let (ingresses, ingresses_written) = reflector::store();
+        let changes = Arc::new(AtomicU64::new(0));
+        let changed = changes.clone();
         let config = || watcher::Config::default().page_size(PAGE);
         let (of_services, of_ingresses): (Api<Service>, Api<Ingress>) = (within(client, namespace), within(client, namespace));
         // What broke is retried by the stream itself.
         let watching = async move {
-            let services = stream(of_services, config()).modify(slim).reflect(services_written).for_each(|_| async {});
-            let ingresses = stream(of_ingresses, config()).modify(slim).reflect(ingresses_written).for_each(|_| async {});
+            let note = || {
+                changed.fetch_add(1, Ordering::Release);
+                std::future::ready(())
+            };
+            let services = stream(of_services, config()).modify(slim).reflect(services_written).for_each(|_| note());
+            let ingresses = stream(of_ingresses, config()).modify(slim).reflect(ingresses_written).for_each(|_| note());
             tokio::join!(services, ingresses);
         };
-        (Self { services, ingresses }, watching)
+        (Self { services, ingresses, changes }, watching)
     }
 
     /// Waits until all there are were listed once.
     pub async fn ready(&self) {
         // Only a writer that is gone is an error, and with it the service ends.
         let _ = tokio::join!(self.services.wait_until_ready(), self.ingresses.wait_until_ready());
+    }
+
+    /// What was found of this edition, and not of an earlier one, is still so.
+    pub fn edition(&self) -> Edition {
+        Edition(self.changes.load(Ordering::Acquire))
     }
 
     /// Where requests to a Deployment with these labels enter. The error is a sentence for whoever wrote the policy.
@@ -68,7 +85,7 @@ fn find(
     labels: &BTreeMap<String, String>,
     way: &Way,
 ) -> Result<Entry, String> {
-    // Asked for each probe, of everything there is: nothing is copied or put in order until it is found.
+    // Asked for each Deployment, of everything there is: nothing is copied or put in order until it is found.
     let here = |meta: &ObjectMeta| meta.namespace.as_deref() == Some(&*key.namespace);
     let named = |meta: &ObjectMeta, name: &Option<Name>| name.is_none() || meta.name.as_deref() == name.as_deref();
     let ours = services.iter().map(|s| &**s).filter(|s| here(&s.metadata) && discover::selects(s, labels));

@@ -42,6 +42,7 @@ use crate::domain::policy::Key;
 use crate::domain::policy::plan::{self, Book, Do, Watched};
 use crate::domain::time::{At, micros};
 use crate::domain::verdict::VerdictKind;
+use crate::load::StartError;
 use crate::metrics::Metrics;
 
 /// News of watches and runs that wait for the loop.
@@ -116,7 +117,7 @@ impl Controller {
         board: Board,
         metrics: Metrics,
         stop: CancellationToken,
-    ) {
+    ) -> Result<(), StartError> {
         let (news, inbox) = mpsc::channel(QUEUE);
         let (sightings, fleet) = mpsc::channel(QUEUE);
         let (ways, watching) = Ways::watch(&connection.reader, settings.namespace.as_deref());
@@ -125,7 +126,7 @@ impl Controller {
         let (reader, writer) = (connection.reader.clone(), connection.writer.clone());
         watches.spawn(fleet::follow(reader, writer, settings.namespace.clone(), sightings));
         let name = format!("probe-{:08x}", settings.seed & 0xffff_ffff);
-        let probers = Probers::new(ways, clock, board.clone(), metrics.clone(), name);
+        let probers = Probers::new(ways, clock, board.clone(), metrics.clone(), name)?;
         let porter = Porter::new(connection.clone(), clock);
         let mut controller = Self {
             connection,
@@ -150,6 +151,7 @@ impl Controller {
         controller.work(inbox, fleet, stop).await;
         drop(watches);
         controller.close().await;
+        Ok(())
     }
 
     async fn work(&mut self, mut inbox: mpsc::Receiver<(Key, News)>, mut fleet: mpsc::Receiver<Sighting>, stop: CancellationToken) {

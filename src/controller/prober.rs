@@ -13,17 +13,17 @@ use super::views::Probing;
 use crate::clock::Clock;
 use crate::cluster::chain;
 use crate::cluster::discover::Entry;
-use crate::cluster::ways::Ways;
+use crate::cluster::ways::{Edition, Ways};
 use crate::domain::outcome::Blame;
 use crate::domain::policy::plan::{Watched, probed};
 use crate::domain::policy::{Key, Way};
 use crate::domain::time::At;
 use crate::domain::traffic::{Expect, LanePlan, Mode, RequestPlan, Schedule};
-use crate::load;
+use crate::load::{Asker, Question, StartError};
 use crate::metrics::Metrics;
 
-/// Probes under way at once, of all Deployments: each holds a thread for as long as it takes.
-const AT_ONCE: usize = 64;
+/// Probes under way at once, of all Deployments: each holds a descriptor for as long as it takes.
+const AT_ONCE: usize = 512;
 /// An answer that takes longer is none.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that takes longer is none.
@@ -44,6 +44,7 @@ struct Errand {
 #[derive(Clone)]
 struct Shared {
     ways: Ways,
+    asker: Arc<Asker>,
     clock: Clock,
     board: Board,
     metrics: Metrics,
@@ -60,9 +61,10 @@ pub(super) struct Probers {
 
 impl Probers {
     /// Nothing is probed yet. `name` is sent with each request.
-    pub(super) fn new(ways: Ways, clock: Clock, board: Board, metrics: Metrics, name: String) -> Self {
-        let shared = Shared { ways, clock, board, metrics, name, turns: Arc::new(Semaphore::new(AT_ONCE)) };
-        Self { shared, tasks: BTreeMap::new() }
+    pub(super) fn new(ways: Ways, clock: Clock, board: Board, metrics: Metrics, name: String) -> Result<Self, StartError> {
+        let asker = Arc::new(Asker::start(clock)?);
+        let shared = Shared { ways, asker, clock, board, metrics, name, turns: Arc::new(Semaphore::new(AT_ONCE)) };
+        Ok(Self { shared, tasks: BTreeMap::new() })
     }
 
     /// Waits until the ways to all Deployments are known.
@@ -115,27 +117,38 @@ impl Prober {
         let mut told = Probing { every: self.errand.every.as_secs_f64(), ..Probing::default() };
         // Those of one second do not all come at once, nor the first of all of them.
         let mut next = clock.now() + phase(&self.key, self.errand.every.min(LOOK));
+        let mut known: Option<(Edition, Question)> = None;
         loop {
             tokio::time::sleep_until(clock.instant(next).into()).await;
-            match ways.find(&self.key, &self.errand.labels, &self.errand.way) {
-                Ok(entry) => {
-                    self.ask(&entry, &mut told).await;
-                    next = following(next, self.errand.every, clock.now());
+            let edition = ways.edition();
+            if known.as_ref().is_none_or(|(of, _)| *of != edition) {
+                match self.question() {
+                    Ok(question) => known = Some((edition, question)),
+                    Err(why) => {
+                        (known, told.reached, told.why) = (None, false, Some(why));
+                        next = clock.now() + LOOK;
+                    }
                 }
-                Err(why) => {
-                    (told.reached, told.why) = (false, Some(why));
-                    next = clock.now() + LOOK;
-                }
+            }
+            if let Some((_, question)) = &known {
+                self.ask(question, &mut told).await;
+                next = following(next, self.errand.every, clock.now());
             }
             board.probing(&self.key, Some(told.clone()));
         }
     }
 
-    async fn ask(&self, entry: &Entry, told: &mut Probing) {
+    /// What is to be sent, as the ways are now.
+    fn question(&self) -> Result<Question, String> {
+        let entry = self.shared.ways.find(&self.key, &self.errand.labels, &self.errand.way)?;
+        Question::new(&lane(&entry, &self.errand.path), &self.shared.name).map_err(|error| chain(&error))
+    }
+
+    async fn ask(&self, question: &Question, told: &mut Probing) {
         // Closed only with the service.
-        let Shared { clock, board, metrics, name, turns, .. } = &self.shared;
+        let Shared { asker, clock, board, metrics, turns, .. } = &self.shared;
         let Ok(_turn) = turns.acquire().await else { return };
-        match load::once(&lane(entry, &self.errand.path), name, *clock).await {
+        match asker.ask(question).await {
             Ok(report) => {
                 let took = Duration::from_micros(report.phases.total);
                 let now = clock.now();

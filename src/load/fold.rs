@@ -19,7 +19,7 @@ pub(crate) const EXCLUDED_MAX: usize = 200;
 pub(crate) const CLOSED_MAX: usize = 1_000;
 
 /// The longest latency that histograms tell apart, in microseconds; timeouts are shorter.
-const LATENCY_MAX: u64 = 1_000_000_000;
+pub(crate) const LATENCY_MAX: u64 = 1_000_000_000;
 
 /// An empty histogram of latencies in microseconds, with three significant digits.
 pub(crate) fn histogram() -> Result<Histogram<u64>, CreationError> {

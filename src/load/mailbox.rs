@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
+use tokio::sync::oneshot;
 
-use super::plan::Endpoint;
+use super::once::Witnessed;
+use super::plan::{Endpoint, LaneSpec};
 use super::reactor::Bell;
 use crate::domain::time::At;
 use crate::domain::traffic::PodTarget;
@@ -34,12 +36,29 @@ impl Target {
     }
 }
 
-/// What a worker is to do, by lane of the plan.
+/// One request, and who is told how it ended.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) spec: Arc<LaneSpec>,
+    pub(crate) witness: oneshot::Sender<Witnessed>,
+}
+
+/// What is to become of the place of an errand.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// This one is to be done there.
+    Go(Errand),
+    /// Nobody waits any more for the one that is there.
+    ComeBack,
+}
+
+/// What a worker is to do, by lane of the plan or by the errand's place.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     /// A new rate, and when it was asked for.
     pub(crate) rates: Vec<Option<(At, f64)>>,
     pub(crate) targets: Vec<Option<Target>>,
+    pub(crate) errands: Vec<Option<Word>>,
     /// Begin no more slots, and end when the last one has.
     pub(crate) stop: bool,
     /// End now.
@@ -70,6 +89,17 @@ impl Mailbox {
     /// Lane `lane` is to connect to `target`.
     pub(crate) fn set_target(&self, lane: usize, target: Target) {
         self.post(|orders| set(&mut orders.targets, lane, target));
+    }
+
+    /// What is to become of the place of an errand.
+    pub(crate) fn set_errand(&self, place: usize, word: Word) {
+        self.post(|orders| {
+            // Where the one before was to go.
+            if let Some(target) = orders.targets.get_mut(place) {
+                *target = None;
+            }
+            set(&mut orders.errands, place, word);
+        });
     }
 
     pub(crate) fn stop(&self) {

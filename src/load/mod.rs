@@ -10,12 +10,14 @@
 //! - What the verifier itself failed to do or to see has outcomes and deadlines of its own (`attention`): a starved driver makes a
 //!   result inconclusive, never a breach.
 //! - Beside them runs a *control lane* to an `echo` of our own: a sick prober or machine shows there, and makes its seconds doubtful.
+//! - Single requests (`asker`) are lanes of one slot in a worker of their own, so that the very code sends them that sends a fresh lane's.
 //! - Between a connection and its socket lies a `transport`: nothing, or TLS (`tls`) driven by the same loop.
 //!
 //! Names that resolve anew and pods that come and go reach the workers the same way (`mailbox`). `bench` is the driver as a tool of its own.
 //! Redirects are not followed, bodies not decompressed: an answer is judged as it came.
 
 mod answer;
+mod asker;
 mod attention;
 pub mod bench;
 mod classify;
@@ -60,9 +62,10 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub use self::asker::{Asker, OnceError, Question, once};
 pub use self::expect::AssertionError;
 pub(crate) use self::machine::raise_descriptor_limit;
-pub use self::once::{OnceError, OncePhases, OnceReport, Protocol, once};
+pub use self::once::{OncePhases, OnceReport, Protocol};
 pub use self::plan::{LaneError, RATE_CEILING, Unfit, check};
 pub use self::tls::{TlsError, TlsFacts};
 use self::{
@@ -73,7 +76,7 @@ use self::{
     merge::Merger,
     plan::{Endpoint, LaneSpec, Share},
     wires::Wires,
-    worker::Worker,
+    worker::{Duty, Worker},
 };
 use crate::clock::Clock;
 use crate::domain::outcome::Counts;
@@ -244,7 +247,7 @@ impl Driver {
                 Some(Lane::new(index, spec.clone(), schedule, empty.clone()))
             };
             let lanes = specs.iter().enumerate().map(lane).collect();
-            ready.push(Worker::new(which, lanes, wires, mailbox.clone(), reports.clone()));
+            ready.push(Worker::new(which, lanes, wires, mailbox.clone(), Duty::Plan(reports.clone())));
             driver.mailboxes.push(mailbox);
         }
         drop(reports);

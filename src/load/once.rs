@@ -1,45 +1,14 @@
-//! One request and all that was seen of it: a lane of one slot in a worker of its own, so the very code that sends a fresh lane's slots.
+//! What is told of a single request: all that was seen of it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
 
 use super::conn::Trace;
-use super::fold::histogram;
-use super::lane::{Lane, Schedule as Slots, Stride};
-use super::mailbox::Mailbox;
-use super::plan::{Endpoint, LaneError, LaneSpec};
-use super::resolve::look_up;
 use super::tls::TlsFacts;
-use super::wires::Wires;
-use super::worker::Worker;
-use super::{JoinError, StartError};
-use crate::clock::Clock;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::{At, micros};
-use crate::domain::traffic::{LanePlan, Micros, Mode, Name, Schedule};
-
-/// The response headers that a report keeps, besides those that name the pod and its version.
-const KEPT: [&str; 10] = [
-    "cache-control",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "date",
-    "location",
-    "retry-after",
-    "server",
-    "transfer-encoding",
-    "via",
-];
-
-/// Slots a second of a schedule that has one slot: the next would be due after any timeout.
-const RATE: f64 = 1e-6;
-
-/// Reports under way; they are read and thrown away.
-const REPORTS: usize = 4;
+use crate::domain::traffic::{Micros, Name};
 
 /// One request, and all that was seen of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -128,80 +97,8 @@ pub(crate) struct Witnessed {
     pub(crate) note: String,
 }
 
-/// Sends the request of `plan` once, now, on a fresh connection, whatever its mode and rate say. Answers when its outcome is known, at the
-/// latest when its timeout has passed. Dropping the future ends it.
-pub async fn once(plan: &LanePlan, run_id: &str, clock: Clock) -> Result<OnceReport, OnceError> {
-    let plan = LanePlan { mode: Mode::Fresh, rate: RATE, schedule: Schedule::default(), max_in_flight: 1, ..plan.clone() };
-    let spec = LaneSpec::new(&plan, run_id).map_err(|why| OnceError::Lane(LaneError { lane: plan.name.clone(), why }))?;
-    let spec = LaneSpec { kept_headers: kept_headers(&plan), ..spec };
-    let endpoint = spec.endpoint.clone();
-    let mailbox = Arc::new(Mailbox::new().map_err(StartError::Descriptors)?);
-    let wires = Wires::new(clock, mailbox.bell()).map_err(StartError::Descriptors)?;
-    let empty = histogram().map_err(StartError::Histogram)?;
-    let (witness, witnessed) = oneshot::channel();
-    let (reports, mut received) = mpsc::channel(REPORTS);
-    let guard = AbortOnDrop(mailbox.clone());
-    let working = tokio::task::spawn_blocking(move || {
-        // The slot is due when the thread is there to begin it.
-        let slots = Stride::new(&spec, 0, 1).and_then(|stride| Slots::new(&spec, clock.now(), stride, 0));
-        let Some(slots) = slots else {
-            return Ok(());
-        };
-        let mut lane = Lane::new(0, Arc::new(spec), slots, empty);
-        lane.set_witness(witness);
-        mailbox.stop();
-        Worker::new(0, vec![Some(lane)], wires, mailbox, reports).run()
-    });
-    let from = clock.now();
-    let mut resolved = None;
-    let resolving = async {
-        if let Endpoint::Name { host, port } = &endpoint {
-            let target = look_up(host, *port).await;
-            resolved = Some(clock.now());
-            guard.0.set_target(0, target);
-        }
-        std::future::pending::<()>().await;
-    };
-    // The worker's end of the channel goes with the worker.
-    let draining = async { while received.recv().await.is_some() {} };
-    tokio::select! {
-        () = resolving => {}
-        () = draining => {}
-    }
-    working.await.map_err(|_| JoinError::Thread)?.map_err(JoinError::Worker)?;
-    let seen = witnessed.await.map_err(|_| JoinError::Thread)?;
-    Ok(report(seen, resolved.map(|at| micros(at.since(from)))))
-}
-
-/// Why there is no report.
-#[derive(Debug, thiserror::Error)]
-pub enum OnceError {
-    /// The request cannot be sent.
-    #[error(transparent)]
-    Lane(#[from] LaneError),
-    /// The machine gave too little.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The worker failed.
-    #[error(transparent)]
-    Join(#[from] JoinError),
-}
-
-/// Ends the worker when nobody waits for it any more.
-struct AbortOnDrop(Arc<Mailbox>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-fn kept_headers(plan: &LanePlan) -> Vec<String> {
-    let own = plan.expect.pod_headers.iter().chain(&plan.expect.version_headers);
-    KEPT.iter().map(|name| (*name).to_owned()).chain(own.cloned()).collect()
-}
-
-fn report(seen: Witnessed, dns: Option<Micros>) -> OnceReport {
+/// From what the lane saw, and how long the name took.
+pub(super) fn report(seen: Witnessed, dns: Option<Micros>) -> OnceReport {
     let bare = OnceReport {
         outcome: seen.outcome,
         status: None,

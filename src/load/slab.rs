@@ -64,6 +64,16 @@ impl<T> Slab<T> {
         self.free.push(key.index);
         Some(entry)
     }
+
+    /// Takes out all of which this is so.
+    pub(crate) fn remove_all(&mut self, mut gone: impl FnMut(&T) -> bool) {
+        for (index, (generation, entry)) in (0..).zip(&mut self.places) {
+            if entry.take_if(|entry| gone(entry)).is_some() {
+                *generation = generation.wrapping_add(1);
+                self.free.push(index);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -80,5 +90,8 @@ mod tests {
         let c = slab.insert('c');
         assert_eq!((c, slab.get(a), slab.get(b), slab.get(c)), (expected, None, Some(&'b'), Some(&'c')));
         assert_eq!(Key::from_token(c.token()), c);
+        slab.remove_all(|entry| *entry == 'b');
+        let d = slab.insert('d');
+        assert_eq!((slab.get(b), slab.get(c), slab.get(d)), (None, Some(&'c'), Some(&'d')));
     }
 }

@@ -1,17 +1,20 @@
 //! One thread that sends: it waits, reacts, begins what is due and ends what is over, and reports every tenth of a second.
 //!
 //! It never waits for whoever reads its reports: when their queue is full, the tenth is added to the next one.
+//!
+//! The same thread does errands (`asker`): lanes of one slot, which come by the mailbox and go when they have ended.
 
 use std::sync::Arc;
 
+use hdrhistogram::Histogram;
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
 use super::attention::Attention;
 use super::fold::{LaneReport, Totals};
-use super::lane::Lane;
-use super::mailbox::Mailbox;
+use super::lane::{Lane, Schedule, Stride};
+use super::mailbox::{Errand, Mailbox, Word};
 use super::reactor::Ready;
 use super::slab::Key;
 use super::wires::Wires;
@@ -36,15 +39,27 @@ pub(crate) struct Report {
     pub(crate) last: Option<Vec<(usize, Totals)>>,
 }
 
+/// A wait for nothing but the bell, in microseconds.
+const FAR: u64 = 3_600_000_000;
+
+/// What a worker works on, and for whom.
+#[derive(Debug)]
+pub(crate) enum Duty {
+    /// The lanes of a plan; each tenth is reported.
+    Plan(Sender<Report>),
+    /// Errands, of which nothing is reported: each tells of its one slot itself. With an empty histogram for them.
+    Errands(Histogram<u64>),
+}
+
 /// See the top of the file.
 #[derive(Debug)]
 pub(crate) struct Worker {
     which: usize,
-    /// By index in the plan.
+    /// By index in the plan, or by the errand's place.
     lanes: Vec<Option<Lane>>,
     wires: Wires,
     mailbox: Arc<Mailbox>,
-    reports: Sender<Report>,
+    duty: Duty,
     /// The end of the current tenth.
     end: At,
     ready: Vec<(Key, Ready)>,
@@ -55,19 +70,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        which: usize,
-        lanes: Vec<Option<Lane>>,
-        wires: Wires,
-        mailbox: Arc<Mailbox>,
-        reports: Sender<Report>,
-    ) -> Self {
+    pub(crate) fn new(which: usize, lanes: Vec<Option<Lane>>, wires: Wires, mailbox: Arc<Mailbox>, duty: Duty) -> Self {
         let end = next_tenth(wires.clock.now());
         let ready = Vec::with_capacity(super::reactor::BATCH);
-        Self { which, lanes, wires, mailbox, reports, end, ready, told_away: 0, told_cpu: 0, late: 0, aborted: false }
+        Self { which, lanes, wires, mailbox, duty, end, ready, told_away: 0, told_cpu: 0, late: 0, aborted: false }
     }
 
-    /// Works until it has been told to stop and every slot has ended.
+    /// Works until it has been told to stop and every slot has ended; on errands until it is told to end.
     pub(crate) fn run(mut self) -> Result<(), Errno> {
         self.told_cpu = cpu_time();
         while !self.aborted {
@@ -76,9 +85,14 @@ impl Worker {
             self.close_tenths(self.wires.clock.now());
             self.begin_due();
             self.expire();
-            if self.lanes.iter().flatten().all(Lane::finished) {
-                self.say_last();
-                return Ok(());
+            match &self.duty {
+                Duty::Errands(_) => self.clear_finished(),
+                Duty::Plan(_) if !self.lanes.iter().flatten().all(Lane::finished) => {}
+                Duty::Plan(reports) => {
+                    let reports = reports.clone();
+                    self.say_last(&reports);
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -87,7 +101,11 @@ impl Worker {
     fn next_wake(&mut self) -> At {
         let Wires { conns, attention, .. } = &self.wires;
         let lanes = self.lanes.iter_mut().flatten().filter_map(|lane| lane.next_wake(conns, attention));
-        let wake = lanes.chain([self.end]).min().unwrap_or(self.end);
+        let end = match self.duty {
+            Duty::Plan(_) => self.end,
+            Duty::Errands(_) => At(self.wires.clock.now().0 + FAR),
+        };
+        let wake = lanes.chain([end]).min().unwrap_or(end);
         let open = self.lanes.iter().flatten().any(|lane| lane.in_flight() > 0);
         if open { wake.min(Attention::heartbeat(self.wires.clock.now())) } else { wake }
     }
@@ -137,6 +155,15 @@ impl Worker {
     fn obey(&mut self) {
         let orders = self.mailbox.take();
         self.aborted |= orders.abort;
+        for (place, word) in orders.errands.into_iter().enumerate() {
+            let Some(word) = word else {
+                continue;
+            };
+            self.clear(place);
+            if let Word::Go(errand) = word {
+                self.take_up(place, errand);
+            }
+        }
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             let Some(lane) = lane else {
                 continue;
@@ -157,10 +184,48 @@ impl Worker {
         }
     }
 
+    /// Begins an errand's one slot.
+    fn take_up(&mut self, place: usize, Errand { spec, witness }: Errand) {
+        let Duty::Errands(latency) = &self.duty else {
+            return;
+        };
+        // The slot is due when the thread is there to begin it.
+        let schedule = Stride::new(&spec, 0, 1).and_then(|stride| Schedule::new(&spec, self.wires.clock.now(), stride, 0));
+        let Some(schedule) = schedule else {
+            return;
+        };
+        let mut lane = Lane::new(place, spec, schedule, latency.clone());
+        lane.set_witness(witness);
+        while lane.begin_due(&mut self.wires) {}
+        lane.stop();
+        if self.lanes.len() <= place {
+            self.lanes.resize_with(place + 1, || None);
+        }
+        self.lanes[place] = Some(lane);
+    }
+
+    /// Ends what is in an errand's place, whether it has an outcome or not.
+    fn clear(&mut self, place: usize) {
+        if self.lanes.get_mut(place).and_then(Option::take).is_some() {
+            self.wires.conns.remove_all(|conn| conn.owner.lane == place);
+        }
+    }
+
+    fn clear_finished(&mut self) {
+        for place in 0..self.lanes.len() {
+            if self.lanes[place].as_ref().is_some_and(Lane::finished) {
+                self.clear(place);
+            }
+        }
+    }
+
     /// Reports the tenths that are over at `now`.
     fn close_tenths(&mut self, now: At) {
         while self.end <= now {
-            match self.reports.clone().try_reserve() {
+            let Duty::Plan(reports) = &self.duty else {
+                return;
+            };
+            match reports.clone().try_reserve() {
                 Ok(permit) => permit.send(self.report(self.end)),
                 Err(TrySendError::Full(())) => self.late += 1,
                 Err(TrySendError::Closed(())) => self.aborted = true,
@@ -170,12 +235,12 @@ impl Worker {
     }
 
     /// The last report of all. The schedule is over: it may wait to be taken.
-    fn say_last(mut self) {
+    fn say_last(mut self, reports: &Sender<Report>) {
         let mut report = self.report(self.end);
         let totals = self.lanes.drain(..).enumerate().filter_map(|(index, lane)| Some((index, lane?.into_totals())));
         report.last = Some(totals.collect());
         // Nobody is left to read it: then nobody misses it.
-        let _ = self.reports.blocking_send(report);
+        let _ = reports.blocking_send(report);
     }
 
     fn report(&mut self, end: At) -> Report {
@@ -257,7 +322,7 @@ mod tests {
         let slots = Slots::new(&spec, clock.now(), Stride::new(&spec, 0, 1).unwrap(), 1).unwrap();
         let (sender, reports) = mpsc::channel(64);
         let lane = Lane::new(0, spec, slots, histogram().unwrap());
-        let mut worker = Worker::new(0, vec![Some(lane)], wires, mailbox, sender);
+        let mut worker = Worker::new(0, vec![Some(lane)], wires, mailbox, Duty::Plan(sender));
         worker.begin_due();
         ByHand { worker, reports, server: listener.accept().unwrap().0 }
     }

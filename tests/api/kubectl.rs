@@ -74,6 +74,13 @@ impl Kubectl {
         text(&output.stdout)
     }
 
+    /// Deletes this, and hears that it was deleted; kubectl 1.34 began to say from where.
+    async fn deletes(&self, args: &str, what: &str) {
+        let said = self.ok(&format!("delete {args}")).await;
+        let rest = said.strip_prefix(what).unwrap_or_default();
+        assert!([" deleted\n", " deleted from default namespace\n"].contains(&rest), "{said}");
+    }
+
     /// What a command prints that succeeds.
     async fn ok(&self, words: &str) -> String {
         self.fed(words, "").await

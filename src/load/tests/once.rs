@@ -1,7 +1,7 @@
 //! A single request, through the code of a lane.
 
 use super::*;
-use crate::load::{OnceError, Protocol, once};
+use crate::load::{Asker, OnceError, Protocol, Question, once};
 
 #[test]
 fn a_single_request_tells_of_a_good_answer_all_that_a_failure_would() {
@@ -72,6 +72,51 @@ fn a_single_request_that_nobody_waits_for_is_ended() {
         let given_up = tokio::time::timeout(Duration::from_millis(100), once(&lane, "test", clock)).await;
         assert!(given_up.is_err());
     });
-    // The runtime waits for its blocking threads when it goes: so the worker has ended.
+    // Its thread was waited for.
     assert!(clock.now().since(At::ZERO) < DEADLINE);
+}
+
+#[test]
+fn one_thread_sends_many_at_once_and_ends_what_nobody_waits_for() {
+    let left = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let gone = left.clone();
+    let silent = Server::start(move |peer, _| {
+        peer.hang();
+        gone.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    });
+    let good = Server::start(|peer, _| {
+        peer.request();
+        peer.ok();
+    });
+    let question = |plan: LanePlan| Question::new(&plan, "test").unwrap();
+    let slow = question(LanePlan { timeout: Duration::from_millis(500), ..fresh(&silent.url(), 1.0) });
+    let never = question(LanePlan { timeout: Duration::from_mins(5), ..fresh(&silent.url(), 1.0) });
+    let quick = question(fresh(&good.url(), 1.0));
+    block_on(async {
+        let asker = Asker::start(Clock::start()).unwrap();
+        let began = std::time::Instant::now();
+        let slow_ones = futures_util::future::join_all((0..40).map(|_| asker.ask(&slow)));
+        let quick_ones = futures_util::future::join_all((0..40).map(|_| asker.ask(&quick)));
+        let (slow_ones, quick_ones) = tokio::join!(slow_ones, quick_ones);
+        for (answers, wanted) in [(quick_ones, Outcome::Ok), (slow_ones, Outcome::ResponseTimeout)] {
+            let outcomes: Vec<Outcome> = answers.into_iter().map(|one| one.unwrap().outcome).collect();
+            assert_eq!(outcomes, [wanted; 40]);
+        }
+        assert!(began.elapsed() < DEADLINE, "40 times half a second, side by side");
+
+        for _ in 0..3 {
+            let given_up = tokio::time::timeout(Duration::from_millis(50), asker.ask(&never)).await;
+            assert!(given_up.is_err());
+            // In the place that has become free.
+            assert_eq!(asker.ask(&quick).await.unwrap().outcome, Outcome::Ok);
+        }
+        let closed = async {
+            while left.load(std::sync::atomic::Ordering::SeqCst) < 43 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let told = tokio::time::timeout(DEADLINE, closed).await;
+        assert!(told.is_ok(), "{} of 43 connections were closed", left.load(std::sync::atomic::Ordering::SeqCst));
+    });
+    assert_eq!((silent.accepted(), good.accepted()), (43, 43));
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -104,23 +104,38 @@ impl Setup {
     }
 }
 
-fn roots(authorities: &Authorities) -> Result<RootCertStore, TlsError> {
-    let (what, certificates) = match authorities {
-        // The system's rather than a list compiled in: a pod's image or a mounted file says whom its cluster trusts, a company's own CA
-        // included, and SSL_CERT_FILE and SSL_CERT_DIR are honoured. An image without any is told so.
-        Authorities::System => ("the system's store", rustls_native_certs::load_native_certs().certs),
-        Authorities::Pem(pem) => ("the given text", certificates("the CA certificate", pem.as_bytes())?),
+fn roots(authorities: &Authorities) -> Result<Arc<RootCertStore>, TlsError> {
+    match authorities {
+        Authorities::System => system(),
+        Authorities::Pem(pem) => trusting("the given text", certificates("the CA certificate", pem.as_bytes())?),
         Authorities::File(path) => {
             let failed = |error: std::io::Error| TlsError::File { path: path.clone(), why: error.to_string() };
             let mut pem = Vec::new();
             File::open(path).and_then(|file| file.take(BUNDLE_MAX).read_to_end(&mut pem)).map_err(failed)?;
-            ("the given file", certificates("the CA bundle", &pem)?)
+            trusting("the given file", certificates("the CA bundle", &pem)?)
         }
-    };
+    }
+}
+
+/// The system's authorities rather than a list compiled in: a pod's image or a mounted file says whom its cluster trusts, a company's own CA
+/// included, and SSL_CERT_FILE and SSL_CERT_DIR are honoured. An image without any is told so. Those who trust it at the same time share it: it
+/// is the largest thing that a lane has, and takes milliseconds to read.
+fn system() -> Result<Arc<RootCertStore>, TlsError> {
+    static SHARED: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(store) = shared.upgrade() {
+        return Ok(store);
+    }
+    let store = trusting("the system's store", rustls_native_certs::load_native_certs().certs)?;
+    *shared = Arc::downgrade(&store);
+    Ok(store)
+}
+
+fn trusting(what: &'static str, certificates: Vec<CertificateDer<'static>>) -> Result<Arc<RootCertStore>, TlsError> {
     let mut store = RootCertStore::empty();
     // Some that are too old to be understood are no reason to trust none.
     let (added, _ignored) = store.add_parsable_certificates(certificates);
-    if added == 0 { Err(TlsError::NoAuthorities(what)) } else { Ok(store) }
+    if added == 0 { Err(TlsError::NoAuthorities(what)) } else { Ok(Arc::new(store)) }
 }
 
 fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -50,19 +50,19 @@ async fn objects_are_patched_labelled_and_annotated() {
 #[cfg_attr(not(has_kubectl), ignore = "kubectl is not installed")]
 async fn what_is_deleted_takes_what_it_owns_with_it_or_leaves_it() {
     let kubectl = Kubectl::with_web("deleting").await;
-    assert_eq!(kubectl.ok("delete deployment web --cascade=orphan").await, "deployment.apps \"web\" deleted\n");
+    kubectl.deletes("deployment web --cascade=orphan", "deployment.apps \"web\"").await;
     assert_eq!(kubectl.ok("get pods -l app=web -o name").await.lines().count(), 2);
     let adopted = kubectl.fed("apply -f -", WEB).await;
     holds(&adopted, &["deployment.apps/web created", "service/web unchanged"]);
     kubectl.rolled_out().await;
     assert_eq!(kubectl.ok("get pods -l app=web -o name").await.lines().count(), 2);
-    assert_eq!(kubectl.ok("delete deployment web --cascade=foreground --timeout=25s").await, "deployment.apps \"web\" deleted\n");
+    kubectl.deletes("deployment web --cascade=foreground --timeout=25s", "deployment.apps \"web\"").await;
     assert_eq!(kubectl.ok("get rs,pods -l app=web -o name").await, "");
 
     assert_eq!(kubectl.ok("create namespace shop").await, "namespace/shop created\n");
     kubectl.fed("apply -n shop -f -", WEB).await;
     assert_eq!(kubectl.ok("wait -n shop pods -l app=web --for=create --timeout=25s").await.lines().count(), 2);
-    assert_eq!(kubectl.ok("delete namespace shop --wait=false").await, "namespace \"shop\" deleted\n");
+    kubectl.deletes("namespace shop --wait=false", "namespace \"shop\"").await;
     assert_eq!(kubectl.ok("wait namespace/shop --for=delete --timeout=25s").await, "");
     assert_eq!(kubectl.ok("get pods,services -n shop -o name").await, "");
     kubectl.stop().await;

@@ -12,7 +12,7 @@ async fn what_runs_can_be_looked_at_in_every_way() {
     let watching = kubectl.until("get pods -l app=web -w --no-headers", |seen| seen.contains("Terminating"));
     tokio::join!(watching, async {
         let pod = kubectl.a_pod().await;
-        assert_eq!(kubectl.ok(&format!("delete pod {pod}")).await, format!("pod \"{pod}\" deleted\n"));
+        kubectl.deletes(&format!("pod {pod}"), &format!("pod \"{pod}\"")).await;
     });
     kubectl.stop().await;
 }
