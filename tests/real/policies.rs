@@ -20,6 +20,13 @@ impl<'a> Kinds<'a> {
     fn install(real: &'a Real) -> Self {
         let api: Api<CustomResourceDefinition> = Api::all(real.connection.writer.clone());
         let names = [RolloutPolicy::crd_name(), RolloutVerification::crd_name()];
+        for name in names {
+            // Another test's may still be going, and then nothing is taken.
+            let stays =
+                |kind: Option<&CustomResourceDefinition>| kind.is_none_or(|kind| kind.metadata.deletion_timestamp.is_none());
+            let gone = await_condition(api.clone(), name, stays);
+            real.runtime.block_on(async { tokio::time::timeout(DEADLINE, gone).await }).unwrap().unwrap();
+        }
         let missing = names.iter().filter(|name| real.runtime.block_on(api.get_opt(name)).unwrap().is_none());
         let kinds = Self(real, missing.map(|name| (*name).to_owned()).collect());
         let objects: Vec<Value> = serde_saphyr::from_multiple(&manifests().unwrap()).unwrap();
