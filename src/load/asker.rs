@@ -90,9 +90,19 @@ impl Asker {
         // Nobody reads it: it is as small as can be.
         let latency = Histogram::new_with_bounds(1, LATENCY_MAX, 0).map_err(StartError::Histogram)?;
         let worker = Worker::new(0, Vec::new(), wires, mailbox.clone(), Duty::Errands(latency));
-        let thread = std::thread::Builder::new().name("load-asker".into()).spawn(move || worker.run());
+        let closing = Closing(mailbox.clone());
+        let thread = std::thread::Builder::new().name("load-asker".into()).spawn(move || {
+            let _closing = closing;
+            worker.run()
+        });
         let thread = Some(thread.map_err(StartError::Thread)?);
         Ok(Self { clock, mailbox, places: Mutex::default(), thread })
+    }
+
+    /// Ends the thread before its time.
+    #[cfg(test)]
+    pub(super) fn end(&self) {
+        self.mailbox.abort();
     }
 
     /// Sends a request once, now. Answers when its outcome is known, at the latest when its timeout has passed. Dropping the future ends it.
@@ -125,6 +135,15 @@ impl Drop for Asker {
         self.mailbox.abort();
         // A matter of microseconds. Whoever asked was told if it had failed.
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Closes the mailbox when the worker ends, in whatever way: who asks then is told, and does not wait for ever.
+struct Closing(Arc<Mailbox>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

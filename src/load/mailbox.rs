@@ -1,6 +1,7 @@
 //! What a worker is told from outside. Only the latest word on each thing counts, so nothing piles up.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
@@ -70,11 +71,13 @@ pub(crate) struct Orders {
 pub(crate) struct Mailbox {
     orders: Mutex<Orders>,
     bell: Bell,
+    /// The worker is gone: nothing is done any more.
+    closed: AtomicBool,
 }
 
 impl Mailbox {
     pub(crate) fn new() -> Result<Self, Errno> {
-        Ok(Self { orders: Mutex::default(), bell: Bell::new()? })
+        Ok(Self { orders: Mutex::default(), bell: Bell::new()?, closed: AtomicBool::new(false) })
     }
 
     pub(crate) fn bell(&self) -> &Bell {
@@ -115,8 +118,17 @@ impl Mailbox {
         std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The worker is gone, and does nothing any more that it was told: whoever waits for it learns of that.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        drop(self.take());
+    }
+
     fn post(&self, write: impl FnOnce(&mut Orders)) {
         write(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.closed.load(Ordering::SeqCst) {
+            drop(self.take());
+        }
         self.bell.ring();
     }
 }

@@ -1,7 +1,7 @@
 //! A single request, through the code of a lane.
 
 use super::*;
-use crate::load::{Asker, OnceError, Protocol, Question, once};
+use crate::load::{Asker, JoinError, OnceError, Protocol, Question, once};
 
 #[test]
 fn a_single_request_tells_of_a_good_answer_all_that_a_failure_would() {
@@ -119,4 +119,23 @@ fn one_thread_sends_many_at_once_and_ends_what_nobody_waits_for() {
         assert!(told.is_ok(), "{} of 43 connections were closed", left.load(std::sync::atomic::Ordering::SeqCst));
     });
     assert_eq!((silent.accepted(), good.accepted()), (43, 43));
+}
+
+#[test]
+fn who_asks_a_thread_that_is_gone_is_told_so() {
+    let silent = Server::start(|peer, _| peer.hang());
+    let question = Question::new(&LanePlan { timeout: Duration::from_mins(5), ..fresh(&silent.url(), 1.0) }, "test").unwrap();
+    block_on(async {
+        let asker = Asker::start(Clock::start()).unwrap();
+        let gone = async {
+            while silent.accepted() == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            asker.end();
+        };
+        let (under_way, ()) = tokio::join!(asker.ask(&question), gone);
+        assert!(matches!(under_way, Err(JoinError::Thread)), "{under_way:?}");
+        let late = tokio::time::timeout(DEADLINE, asker.ask(&question)).await.unwrap();
+        assert!(matches!(late, Err(JoinError::Thread)), "{late:?}");
+    });
 }
