@@ -83,8 +83,8 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "how long it took is for people to read")]
-fn tried(guard: &str) -> (Vec<f64>, Vec<f64>) {
-    let times = std::env::var("VERIFIER_TEST_TIMES").ok().map_or(1, |n| n.parse::<usize>().unwrap());
+fn tried(guard: &str, times: usize) -> (Vec<f64>, Vec<f64>) {
+    let times = std::env::var("VERIFIER_TEST_TIMES").ok().map_or(times, |n| n.parse::<usize>().unwrap());
     let (mut to_effect, mut to_acceptance): (Vec<f64>, Vec<f64>) = (0..times).map(|_| once(guard)).unzip();
     for all in [&mut to_effect, &mut to_acceptance] {
         all.sort_by(f64::total_cmp);
@@ -100,18 +100,19 @@ fn tried(guard: &str) -> (Vec<f64>, Vec<f64>) {
 #[test]
 #[ignore = "needs a real cluster, named by VERIFIER_TEST_KUBECONFIG"]
 fn a_hold_is_effective_three_seconds_after_the_first_bad_answer() {
-    let (to_effect, _) = tried("hold");
+    // It takes half a second or two to three, as Traefik happens to learn of the first bad pod: one run alone says little.
+    let (to_effect, _) = tried("hold", 3);
     assert!(quantile(&to_effect, 0.5) < HELD, "{to_effect:?}");
 }
 
 #[test]
 #[ignore = "needs a real cluster, named by VERIFIER_TEST_KUBECONFIG"]
 fn a_pause_stops_a_bad_version_where_it_is() {
-    tried("pause");
+    tried("pause", 1);
 }
 
 #[test]
 #[ignore = "needs a real cluster, named by VERIFIER_TEST_KUBECONFIG"]
 fn an_undo_brings_the_old_version_and_its_template_back() {
-    tried("undo");
+    tried("undo", 1);
 }
