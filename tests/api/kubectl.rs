@@ -74,7 +74,7 @@ impl Kubectl {
         text(&output.stdout)
     }
 
-    /// Deletes this, and hears that it was deleted; kubectl 1.34 began to say from where.
+    /// Deletes this in the default namespace, and hears that it was deleted; kubectl 1.34 began to say from where.
     async fn deletes(&self, args: &str, what: &str) {
         let said = self.ok(&format!("delete {args}")).await;
         let rest = said.strip_prefix(what).unwrap_or_default();

@@ -43,7 +43,6 @@ fn once(guard: &str) -> (f64, f64) {
     // A pause stops what has not happened yet, and two pods are replaced in the two seconds in which Traefik may not have learnt of the first one.
     let patient = SCENARIO.replace("replicas: 2,", "replicas: 2, minReadySeconds: 5,");
     let scenario = if guard == "pause" { &patient } else { SCENARIO };
-
     let real = Real::take();
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join("run.jsonl").display().to_string();

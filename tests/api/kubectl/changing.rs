@@ -62,7 +62,7 @@ async fn what_is_deleted_takes_what_it_owns_with_it_or_leaves_it() {
     assert_eq!(kubectl.ok("create namespace shop").await, "namespace/shop created\n");
     kubectl.fed("apply -n shop -f -", WEB).await;
     assert_eq!(kubectl.ok("wait -n shop pods -l app=web --for=create --timeout=25s").await.lines().count(), 2);
-    kubectl.deletes("namespace shop --wait=false", "namespace \"shop\"").await;
+    assert_eq!(kubectl.ok("delete namespace shop --wait=false").await, "namespace \"shop\" deleted\n");
     assert_eq!(kubectl.ok("wait namespace/shop --for=delete --timeout=25s").await, "");
     assert_eq!(kubectl.ok("get pods,services -n shop -o name").await, "");
     kubectl.stop().await;
