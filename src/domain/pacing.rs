@@ -4,10 +4,12 @@ mod curve;
 mod poisson;
 mod users;
 
+use std::time::Duration;
+
 use self::curve::Curve;
 use self::poisson::Poisson;
 pub use self::users::{BACKOFF, Users};
-use super::time::At;
+use super::time::{At, micros};
 use super::traffic::Stage;
 
 /// An open schedule: slots at a rate that may change over time, evenly spaced or as a Poisson process, computed from their number so that
@@ -58,11 +60,26 @@ impl Pacer {
 
     /// When slot `i` is due; slots of the time before a change are due at the change, slots that no rate reaches at the end of time.
     pub fn due(&mut self, i: u64) -> At {
-        let position = match &mut self.arrivals {
+        let position = self.position(i);
+        self.curve.reaches(position)
+    }
+
+    /// When the last is due of as many slots as come within `most` after slot `i`, at the rate there, every `of`-th counted: for even arrivals the very
+    /// moment at which the last of them is due, and that of slot `i` when the next one is further away.
+    pub fn together(&mut self, i: u64, of: u64, most: Duration) -> At {
+        let position = self.position(i);
+        let first = self.curve.reaches(position);
+        let distance = micros(self.curve.reaches(position + of as f64).since(first)).max(1);
+        let more = micros(most) / distance;
+        // Not beyond `most` when the rate falls.
+        self.curve.reaches(position + (more * of) as f64).min(first + most)
+    }
+
+    fn position(&mut self, i: u64) -> f64 {
+        match &mut self.arrivals {
             Laid::Evenly => i as f64,
             Laid::Randomly(both) => both.0.position(i),
-        };
-        self.curve.reaches(position)
+        }
     }
 
     /// How many slots are due at or before `now`.

@@ -134,3 +134,22 @@ fn a_schedule_from_the_end_of_time_starts_with_its_first_rate_and_one_of_nothing
     assert!(pacer.change(At(9_000_000), 1.0));
     assert_eq!((pacer.due(3), pacer.due(4)), (At(9_500_000), At(10_500_000)), "half an interval was over when it began to rest");
 }
+
+#[test]
+fn slots_that_come_close_together_are_known_before_the_first_of_them() {
+    let most = Duration::from_micros(450);
+    // Every how-manieth slot, how many a second, and which slot is the last of those within 450 us of slot 12.
+    for (of, rate, last) in [(1, 10.0, 12), (1, 2_000.0, 12), (1, 2_500.0, 13), (1, 5_000.0, 14), (2, 5_000.0, 14), (1, 100_000.0, 57)] {
+        let mut pacer = Pacer::constant(At(17), rate).unwrap();
+        let due = pacer.due(last);
+        assert_eq!(pacer.together(12, of, most), due, "every {of}. of {rate}/s");
+    }
+    let mut ending = Pacer::staged(At(0), 5_000.0, &stages(&[(1_000, 5_000.0), (0, 0.0)])).unwrap();
+    assert_eq!(ending.due(5_000), At(1_000_000));
+    assert_eq!(ending.together(4_999, 1, most), ending.due(4_999) + most, "no longer, when no more come");
+    let mut falling = Pacer::staged(At(0), 5_000.0, &stages(&[(1, 0.0)])).unwrap();
+    assert!(falling.together(1, 1, most) <= falling.due(1) + most);
+    let mut random = Pacer::constant(At(0), 5_000.0).unwrap().poisson(3);
+    let (first, then) = (random.due(7), random.together(7, 1, most));
+    assert_eq!(then.since(first), Duration::from_micros(400), "as many as are to be expected");
+}

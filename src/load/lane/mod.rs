@@ -130,8 +130,8 @@ impl Lane {
     /// Begins slots when it is their time; see [`Schedule::next_begin`].
     pub(crate) fn begin_in_time(&mut self, wires: &mut Wires) {
         let now = wires.clock.now();
-        if self.schedule.next_begin().is_some_and(|at| at <= now) && !self.begin_due(wires) {
-            self.schedule.caught_up(now);
+        if self.schedule.next_begin().is_some_and(|at| at <= now) {
+            self.begin_due(wires);
         }
     }
 

@@ -1,14 +1,16 @@
 //! When a lane's slots in one worker are due, whatever makes them so: the clock, or the end of an earlier request.
 
+use std::time::Duration;
+
 use super::super::plan::LaneSpec;
 use crate::domain::outcome::Outcome;
 use crate::domain::pacing::{Pacer, Users};
 use crate::domain::time::At;
 use crate::domain::traffic::{Arrivals, Mode};
 
-/// Slots by the clock are begun this long after the last ones at the earliest, in microseconds: on a lane that sends more often, those that became
-/// due meanwhile are begun together. To wake, and to wake the target, costs several times what a request does.
-const GATHER: u64 = 500;
+/// On a lane whose slots are due closer together than this, those within it are begun together when the last of them is due: to wake, and to wake the
+/// target, costs several times what a request does. Latency counts from when each was due, so this is in it.
+const GATHER: Duration = Duration::from_micros(450);
 
 /// Which slots of a lane are a worker's: every `of`-th, from number `which` on.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +41,6 @@ pub(crate) struct Schedule {
     /// When slots are due by the clock; for users: when at the earliest.
     pacer: Pacer,
     users: Option<Users>,
-    /// Slots by the clock are not begun before this.
-    begin_from: At,
     /// Own slots begun.
     begun: u64,
     /// Own slots reported as due.
@@ -60,7 +60,12 @@ impl Schedule {
                 (pacer, Some(Users::new(users, think, start, seed.wrapping_add(stride.which))))
             }
         };
-        Some(Self { stride, pacer, users, begin_from: At::ZERO, begun: 0, counted: 0, stopped: false })
+        Some(Self { stride, pacer, users, begun: 0, counted: 0, stopped: false })
+    }
+
+    /// Its number among those of all workers.
+    fn next_slot(&self) -> u64 {
+        self.stride.which + self.begun * self.stride.of
     }
 
     /// When the next slot is due; nothing once stopped, or while all users wait for answers.
@@ -68,7 +73,7 @@ impl Schedule {
         if self.stopped {
             return None;
         }
-        let by_clock = self.pacer.due(self.stride.which + self.begun * self.stride.of);
+        let by_clock = self.pacer.due(self.next_slot());
         match &self.users {
             None => Some(by_clock),
             Some(users) => users.next_due().map(|due| due.max(by_clock)),
@@ -77,16 +82,10 @@ impl Schedule {
 
     /// When the next slots are to be begun.
     pub(crate) fn next_begin(&mut self) -> Option<At> {
-        let from = self.begin_from;
-        self.next_due().map(|due| due.max(from))
-    }
-
-    /// All slots that were due at `now` have begun.
-    pub(crate) fn caught_up(&mut self, now: At) {
+        let due = self.next_due()?;
         // Users ask when they are answered: to let them wait would slow them down.
-        if self.users.is_none() {
-            self.begin_from = At(now.0 + GATHER);
-        }
+        let by_clock = self.users.is_none().then(|| self.pacer.together(self.next_slot(), self.stride.of, GATHER));
+        Some(by_clock.unwrap_or(due))
     }
 
     /// The next slot begins.
