@@ -30,6 +30,7 @@ pub struct Board(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     ready: bool,
+    blind: bool,
     cards: BTreeMap<Key, Card>,
     reports: VecDeque<(String, Arc<str>)>,
     bytes: usize,
@@ -61,6 +62,16 @@ impl Board {
     /// Whether all Deployments were listed once: before that nothing here is whole.
     pub fn is_ready(&self) -> bool {
         self.state().ready
+    }
+
+    /// The thread that sends probes is gone, and nothing in this process brings it back.
+    pub(crate) fn went_blind(&self) {
+        self.state().blind = true;
+    }
+
+    /// Whether no probe can be sent any more: the process is to be replaced.
+    pub fn is_blind(&self) -> bool {
+        self.state().blind
     }
 
     /// Takes up what earlier processes have brought to an end.

@@ -157,7 +157,10 @@ impl Prober {
                 (told.reached, told.why, told.last) = (true, None, Some(report.outcome));
                 *(if report.outcome.blame() == Blame::Nobody { &mut told.good } else { &mut told.bad }) += 1;
             }
-            Err(error) => (told.reached, told.why) = (false, Some(chain(&error))),
+            Err(error) => {
+                (told.reached, told.why) = (false, Some(chain(&error)));
+                board.went_blind();
+            }
         }
     }
 }

@@ -73,7 +73,7 @@ pub fn routes(board: Board, metrics: Metrics, clock: Clock, leadership: Leadersh
         .layer(middleware::from_fn_with_state(passing, forward::pass_on));
     let guarded =
         of_the_leader.route("/metrics", get(metrics_text)).layer(middleware::from_fn_with_state(Arc::new(access), access::check));
-    let open = Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(ready));
+    let open = Router::new().route("/livez", get(live)).route("/readyz", get(ready));
     guarded.merge(open).layer(middleware::map_response(hardened)).with_state(shown)
 }
 
@@ -90,6 +90,14 @@ pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToke
         ended = served => ended,
         () = late => Ok(()),
     }
+}
+
+/// Whether it is worth keeping: what is not can only be started anew.
+async fn live(State(shown): State<Shown>) -> Response {
+    if shown.board.is_blind() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the thread that sends probes is gone\n").into_response();
+    }
+    "ok\n".into_response()
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {

@@ -122,6 +122,14 @@ async fn every_route_but_health_needs_a_token_that_may_get_it() {
 }
 
 #[tokio::test]
+async fn who_can_send_no_probe_any_more_is_not_kept_alive() {
+    let board = Board::default();
+    assert_eq!(ask_of(board.clone(), by_token(), "/livez", &[]).await.status, StatusCode::OK);
+    board.went_blind();
+    assert_eq!(ask_of(board, by_token(), "/livez", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn on_loopback_it_is_open_to_loopback_names_only() {
     for host in ["localhost", "127.0.0.1:9090", "[::1]:9090", "LOCALHOST:1"] {
         assert_eq!(ask(Access::Loopback, "/metrics", &[("host", host)]).await.status, StatusCode::OK, "{host}");

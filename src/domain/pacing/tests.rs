@@ -139,7 +139,9 @@ fn a_schedule_from_the_end_of_time_starts_with_its_first_rate_and_one_of_nothing
 fn slots_that_come_close_together_are_known_before_the_first_of_them() {
     let most = Duration::from_micros(450);
     // Every how-manieth slot, how many a second, and which slot is the last of those within 450 us of slot 12.
-    for (of, rate, last) in [(1, 10.0, 12), (1, 2_000.0, 12), (1, 2_500.0, 13), (1, 5_000.0, 14), (2, 5_000.0, 14), (1, 100_000.0, 57)] {
+    for (of, rate, last) in
+        [(1, 10.0, 12), (1, 2_000.0, 12), (1, 2_500.0, 13), (1, 5_000.0, 14), (2, 5_000.0, 14), (1, 100_000.0, 57)]
+    {
         let mut pacer = Pacer::constant(At(17), rate).unwrap();
         let due = pacer.due(last);
         assert_eq!(pacer.together(12, of, most), due, "every {of}. of {rate}/s");

@@ -1,28 +1,26 @@
 //! Any event of any kind, with what is hard to write and to read in every field.
 
+mod cluster;
+mod run;
+
 use std::time::Duration;
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::vec;
 use proptest::option::of as maybe;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use self::cluster::{deployment, endpoints, pod, set};
+pub(super) use self::run::scenario;
+use self::run::{head, plan};
 use crate::domain::admission::{AdmissionEnded, Basis, Came, Permit};
-use crate::domain::event::{Event, FORMAT, PutBack, RunStarted, StepEnded, WatchState, What};
+use crate::domain::event::{Event, PutBack, StepEnded, WatchState, What};
 use crate::domain::outcome::{Counts, Outcome};
 use crate::domain::rollout::guard::{Action, ActionEnded, Record, Refusal, Revision, Verb};
-use crate::domain::rollout::state::{
-    Condition, ContainerNow, ContainerState, DeploymentCounts, DeploymentState, Endpoint, EndpointsState, Exit, KubeEvent,
-    PodPhase, PodState, PreStop, ProbeState, ReplicaSetState, Strategy as RolloutStrategy, TemplateState, Writer,
-};
-use crate::domain::scenario::{self, Scenario};
-use crate::domain::secret::{REDACTED, Secret};
+use crate::domain::rollout::state::KubeEvent;
 use crate::domain::slice::{Closed, Connection, Ending, Failure, Gap, Part, Phases, Slice};
 use crate::domain::time::At;
-use crate::domain::traffic::{
-    Arrivals, Authorities, Expect, HeaderExpect, LanePlan, Mode, Name, ProtocolChoice, RequestPlan, Schedule, Stage, TlsPlan,
-    TrafficPlan,
-};
+use crate::domain::traffic::Name;
 use crate::domain::validity::{Control, Headroom, Lag, Unlisted, Validity};
 use crate::domain::verdict::{Reason, Verdict, VerdictKind};
 
@@ -182,128 +180,6 @@ fn span() -> impl Strategy<Value = Duration> {
     any::<u64>().prop_map(Duration::from_micros)
 }
 
-/// As a scenario holds it: to a millionth.
-fn rate() -> impl Strategy<Value = f64> {
-    (0..20_000_000_000_u64).prop_map(|n| n as f64 / 1e6)
-}
-
-/// A scenario that uses what there is.
-pub(super) fn scenario() -> Scenario {
-    let text = "
-name: everything
-about: 'All there is: quotes \" and lines.'
-target: {deployment: backend, namespace: todo}
-given: {apply: [k8s/todo/backend], healthy_for: 1s 500ms, overlay: [{kind: Deployment, spec: {a: null, b: [1, 2.5, 'x']}}]}
-traffic:
-  path: /api/todos
-  headers: {authorization: 'Bearer x'}
-  lanes:
-    fresh: {rate: 0.333333333333333333, profile: [{over: 10s, rate: 33.333333333333336}]}
-    slow: {mode: inflight, rate: 5, users: 3, think: 20ms, path: /slow}
-    live: {mode: stream, rate: 2, length: 5s, stall: 1s}
-when: [set: {image: 'a:2', env: {A: b}}, patch: {spec: {x: 1.25}}, scale: 3, wait: rollout, wait: 3s, delete_pods: 1, restart]
-then: [availability >= 99.95%, fresh.p99.9 < 1s 500ms, longest_outage < 2s, deployed_within 5m]
-expect: {verdict: breach, because: [p99], findings: [V101]}
-";
-    scenario::parse("everything.yaml", text, &[]).unwrap()
-}
-
-fn head() -> impl Strategy<Value = RunStarted> {
-    let rates = (rate(), rate());
-    (text(), text(), text(), text(), any::<u64>(), text(), rates).prop_map(
-        |(version, run_id, started, cluster, seed, command, rates)| {
-            let mut scenario = scenario();
-            if let Some(lane) = scenario.traffic.lanes.get_mut("fresh") {
-                lane.rate = rates.0;
-                lane.profile[0].rate = rates.1;
-            }
-            RunStarted { format: FORMAT, version, run_id, started, scenario, cluster, seed, command, put_back: seed % 2 == 1 }
-        },
-    )
-}
-
-fn plan() -> impl Strategy<Value = TrafficPlan> {
-    (vec(lane(), 0..3), any::<u64>(), text()).prop_map(|(lanes, seed, run_id)| TrafficPlan { lanes, seed, run_id })
-}
-
-fn lane() -> impl Strategy<Value = LanePlan> {
-    let mode = prop_oneof![
-        Just(Mode::Fresh),
-        any::<usize>().prop_map(|connections| Mode::Kept { connections }),
-        (span(), span()).prop_map(|(length, stall)| Mode::Stream { length, stall }),
-    ];
-    let schedule = (
-        prop_oneof![
-            Just(Arrivals::Even),
-            Just(Arrivals::Poisson),
-            (any::<usize>(), span()).prop_map(|(users, think)| Arrivals::Closed { users, think })
-        ],
-        vec((span(), rate()).prop_map(|(over, rate)| Stage { over, rate }), 0..3),
-    )
-        .prop_map(|(arrivals, stages)| Schedule { arrivals, stages });
-    let times = (at(), span(), span(), vec(any::<u64>(), 0..3));
-    (name(), mode, rate(), schedule, request(), expect(), times, any::<usize>()).prop_map(
-        |(name, mode, rate, schedule, request, expect, (start, timeout, connect_timeout, thresholds), max_in_flight)| LanePlan {
-            name,
-            mode,
-            rate,
-            schedule,
-            start,
-            request,
-            expect,
-            timeout,
-            connect_timeout,
-            max_in_flight,
-            thresholds,
-        },
-    )
-}
-
-fn request() -> impl Strategy<Value = RequestPlan> {
-    let authorities = prop_oneof![
-        Just(Authorities::System),
-        "[a-z/]{1,9}".prop_map(|path| Authorities::File(path.into())),
-        text().prop_map(Authorities::Pem)
-    ];
-    // A secret is redacted when it is written: it is not meant to come back.
-    let tls = (authorities, any::<bool>(), maybe(any::<bool>())).prop_map(|(authorities, insecure, resume)| TlsPlan {
-        authorities,
-        client: None,
-        insecure_accept_any_certificate: insecure,
-        resume,
-    });
-    let protocol = prop_oneof![Just(ProtocolChoice::Http1), Just(ProtocolChoice::Http2), Just(ProtocolChoice::Auto)];
-    let headers = btree_map(text(), Just(Secret::new(REDACTED)), 0..3);
-    (text(), maybe(text()), text(), headers, text(), tls, protocol).prop_map(
-        |(url, connect_to, method, headers, body, tls, protocol)| RequestPlan {
-            url,
-            connect_to,
-            method,
-            headers,
-            body,
-            protocol,
-            tls,
-        },
-    )
-}
-
-fn expect() -> impl Strategy<Value = Expect> {
-    let header = (text(), maybe(text()), maybe(text())).prop_map(|(name, equals, matches)| HeaderExpect { name, equals, matches });
-    let lists = (vec(any::<(u16, u16)>(), 0..3), vec(text(), 0..3), vec(text(), 0..3), vec(text(), 0..3), vec(header, 0..3));
-    (lists, maybe(text()), maybe(text()), any::<usize>()).prop_map(
-        |((status, pod_headers, version_headers, json, headers), body_contains, body_matches, max_body)| Expect {
-            status,
-            pod_headers,
-            version_headers,
-            body_contains,
-            body_matches,
-            json,
-            headers,
-            max_body,
-        },
-    )
-}
-
 fn outcome() -> impl Strategy<Value = Outcome> {
     select(Outcome::ALL.to_vec())
 }
@@ -387,131 +263,6 @@ fn validity() -> impl Strategy<Value = Validity> {
             unlisted,
         },
     )
-}
-
-fn condition() -> impl Strategy<Value = Condition> {
-    (name(), maybe(any::<bool>()), text(), text()).prop_map(|(kind, status, reason, message)| Condition {
-        kind,
-        status,
-        reason,
-        message,
-    })
-}
-
-fn deployment() -> impl Strategy<Value = DeploymentState> {
-    let strategy = prop_oneof![
-        Just(RolloutStrategy::Recreate),
-        any::<(u32, u32)>().prop_map(|(max_surge, max_unavailable)| RolloutStrategy::RollingUpdate { max_surge, max_unavailable })
-    ];
-    let counts = any::<[u32; 4]>().prop_map(|[replicas, updated, ready, available]| DeploymentCounts {
-        replicas,
-        updated,
-        ready,
-        available,
-    });
-    let numbers = (any::<i64>(), any::<i64>(), any::<u32>(), any::<bool>());
-    let writer = (name(), name()).prop_map(|(manager, time)| Writer { manager, time });
-    let lists = (vec(condition(), 0..3), maybe(record()), maybe(writer));
-    ((name(), name(), name()), numbers, maybe(name()), strategy, (span(), span()), counts, lists).prop_map(
-        |((uid, name, namespace), (generation, observed, replicas, paused), revision, strategy, spans, status, lists)| {
-            let (conditions, acted, writer) = lists;
-            DeploymentState {
-                uid,
-                name,
-                namespace,
-                generation,
-                observed,
-                revision,
-                replicas,
-                paused,
-                strategy,
-                progress_deadline: spans.0,
-                min_ready: spans.1,
-                status,
-                conditions,
-                acted,
-                writer,
-            }
-        },
-    )
-}
-
-fn set() -> impl Strategy<Value = ReplicaSetState> {
-    let probe = || {
-        maybe((name(), maybe(name()), span(), span(), span(), any::<u32>()).prop_map(
-            |(asks, port, initial_delay, period, timeout, failure_threshold)| ProbeState {
-                asks,
-                port,
-                initial_delay,
-                period,
-                timeout,
-                failure_threshold,
-            },
-        ))
-    };
-    let pre_stop = maybe(prop_oneof![Just(PreStop::Other), span().prop_map(|length| PreStop::Sleep { length })]);
-    let template = (name(), span(), pre_stop, (probe(), probe(), probe()), maybe(name()), vec(name(), 0..3)).prop_map(
-        |(container, grace, pre_stop, (startup, readiness, liveness), memory_limit, gates)| TemplateState {
-            container,
-            grace,
-            pre_stop,
-            startup,
-            readiness,
-            liveness,
-            memory_limit,
-            gates,
-        },
-    );
-    ((name(), name(), name()), any::<u64>(), vec((name(), name()), 0..3), template, any::<[u32; 3]>(), maybe(condition())).prop_map(
-        |((uid, name, hash), revision, images, template, [replicas, ready, available], failure)| ReplicaSetState {
-            uid,
-            name,
-            hash,
-            revision,
-            images,
-            template,
-            replicas,
-            ready,
-            available,
-            failure,
-        },
-    )
-}
-
-fn pod() -> impl Strategy<Value = PodState> {
-    let exit = || (any::<i32>(), text()).prop_map(|(code, reason)| Exit { code, reason });
-    let now = prop_oneof![
-        (text(), text()).prop_map(|(reason, message)| ContainerNow::Waiting { reason, message }),
-        Just(ContainerNow::Running),
-        exit().prop_map(ContainerNow::Terminated)
-    ];
-    let container = (name(), any::<u32>(), any::<bool>(), now, maybe(exit()))
-        .prop_map(|(name, restarts, ready, now, last_exit)| ContainerState { name, restarts, ready, now, last_exit });
-    let phases = vec![PodPhase::Pending, PodPhase::Running, PodPhase::Succeeded, PodPhase::Failed, PodPhase::Unknown];
-    let place = (maybe(name()), maybe(name()), maybe(at()), maybe(text()), maybe(name()));
-    ((name(), name(), name()), place, select(phases), any::<(bool, bool)>(), vec(container, 0..3)).prop_map(
-        |((uid, name, revision), (node, ip, terminating, unschedulable, verified), phase, (ready, gated), containers)| PodState {
-            uid,
-            name,
-            revision,
-            node,
-            ip,
-            phase,
-            ready,
-            terminating,
-            unschedulable,
-            gated,
-            verified,
-            containers,
-        },
-    )
-}
-
-fn endpoints() -> impl Strategy<Value = EndpointsState> {
-    let endpoint = (maybe(name()), name(), maybe(any::<u16>()), any::<[bool; 3]>()).prop_map(
-        |(pod, address, port, [ready, serving, terminating])| Endpoint { pod, address, port, ready, serving, terminating },
-    );
-    (name(), vec(endpoint, 0..4)).prop_map(|(name, endpoints)| EndpointsState { name, endpoints })
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
