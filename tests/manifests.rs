@@ -8,6 +8,7 @@ use std::process::Command;
 
 use k8s_openapi::api::admissionregistration::v1beta1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
@@ -86,6 +87,7 @@ fn assert_known(place: &str, written: &Value) {
         "ConfigMap" => again::<ConfigMap>(written),
         "CustomResourceDefinition" => again::<CustomResourceDefinition>(written),
         "Deployment" => again::<Deployment>(written),
+        "HorizontalPodAutoscaler" => again::<HorizontalPodAutoscaler>(written),
         "Ingress" => again::<Ingress>(written),
         "Job" => again::<Job>(written),
         "MutatingAdmissionPolicy" => again::<MutatingAdmissionPolicy>(written),
@@ -211,6 +213,9 @@ fn names_selectors_ports_and_times_agree() {
         (&backend["name"], &backend["port"]["name"], &service["spec"]["ports"][0]["targetPort"]),
         (&service["metadata"]["name"], &service["spec"]["ports"][0]["name"], &container["ports"][0]["name"])
     );
+    let [autoscaler] = <[Value; 1]>::try_from(documents("todo/autoscaler/hpa.yaml")).unwrap();
+    let (scaled, place) = (&autoscaler["spec"]["scaleTargetRef"], |o: &Value| o["metadata"]["namespace"].clone());
+    assert_eq!((&scaled["name"], place(&autoscaler)), (&deployment["metadata"]["name"], place(&deployment)));
     assert_eq!(container["ports"][0]["containerPort"].to_string(), settings["data"]["PORT"]);
     assert_eq!(container["envFrom"][0]["configMapRef"]["name"], settings["metadata"]["name"]);
     assert_eq!(pod["spec"]["serviceAccountName"], account["metadata"]["name"]);

@@ -6,6 +6,7 @@ macro_rules! embedded {
 
 /// Files by their path in the repository.
 const FILES: &[(&str, &str)] = embedded![
+    "k8s/todo/autoscaler/hpa.yaml",
     "k8s/todo/backend/configmap.yaml",
     "k8s/todo/backend/deployment.yaml",
     "k8s/todo/backend/ingress.yaml",
@@ -21,6 +22,7 @@ const FILES: &[(&str, &str)] = embedded![
     "scenarios/admission-hangs.yaml",
     "scenarios/admission-liar.yaml",
     "scenarios/admission-one-box.yaml",
+    "scenarios/autoscaler-surge.yaml",
     "scenarios/bad-image.yaml",
     "scenarios/crash-loop.yaml",
     "scenarios/error-burst.yaml",
@@ -73,7 +75,7 @@ mod tests {
     fn everything_in_the_folders_is_embedded() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut found = Vec::new();
-        for folder in ["scenarios", "k8s/todo/backend", "k8s/todo/quota"] {
+        for folder in ["scenarios", "k8s/todo/autoscaler", "k8s/todo/backend", "k8s/todo/quota"] {
             for file in std::fs::read_dir(root.join(folder)).unwrap() {
                 let name = file.unwrap().file_name().into_string().unwrap();
                 if Path::new(&name).extension().is_some_and(|e| e == "yaml") && name != "kustomization.yaml" {

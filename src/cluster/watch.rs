@@ -190,8 +190,11 @@ async fn follow_events(api: Api<ApiEvent>, deployment: &str, clock: &Clock, out:
                 let last =
                     event.last_timestamp.as_ref().map(|t| t.0.as_second()).or(event.event_time.as_ref().map(|t| t.0.as_second()));
                 let recent = last.is_none_or(|t| t >= start);
+                // An autoscaler is named as its owner likes. What it did to the target is told from the target's own size.
+                let rescaled = event.involved_object.kind.as_deref() == Some("HorizontalPodAutoscaler")
+                    && event.reason.as_deref() == Some("SuccessfulRescale");
                 if recent
-                    && (about == deployment || about.starts_with(&prefix))
+                    && (about == deployment || about.starts_with(&prefix) || rescaled)
                     && out.send(What::Kube(convert::kube_event(&event))).await.is_err()
                 {
                     return;

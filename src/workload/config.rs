@@ -22,6 +22,7 @@
 //! | `TRUNCATE_RATIO` | `0` | share of `/api` answers cut in the middle of the body |
 //! | `LATENCY` | `0s` | law of the time `/api` takes: `20ms`, `uniform(5ms,20ms)`, `lognormal(median=20ms,sigma=0.5)` |
 //! | `CPU_PER_REQUEST` | `0s` | law of the processor time burnt per `/api` request, during which nothing else runs |
+//! | `WARM_UP`, `WARM_UP_CPU` | `0s`, `0.5` | for so long that share of one processor is used beside the requests, as by a compiler or a cache that warms |
 //! | `MAX_CONCURRENCY` | none | `/api` requests served at once; more of them queue |
 //! | `MAX_CONNECTIONS` | `10000` | connections held at once; more of them wait in the kernel's queue |
 //! | `KEEP_ALIVE_TIMEOUT` | `75s` | a connection without a request for this long is closed |
@@ -97,6 +98,8 @@ pub struct Config {
     pub truncate_ratio: f64,
     pub latency: Law,
     pub cpu_per_request: Law,
+    pub warm_up: Duration,
+    pub warm_up_cpu: f64,
     pub max_concurrency: Option<usize>,
     pub max_connections: usize,
     pub keep_alive_timeout: Duration,
@@ -135,6 +138,8 @@ impl Config {
             truncate_ratio: env.get("TRUNCATE_RATIO", ratio)?.unwrap_or(0.0),
             latency: env.get("LATENCY", Law::from_str)?.unwrap_or(Law::NONE),
             cpu_per_request: env.get("CPU_PER_REQUEST", Law::from_str)?.unwrap_or(Law::NONE),
+            warm_up: env.get("WARM_UP", duration)?.unwrap_or_default(),
+            warm_up_cpu: env.get("WARM_UP_CPU", ratio)?.unwrap_or(0.5),
             max_concurrency: env.get("MAX_CONCURRENCY", at_least_one)?,
             max_connections: env.get("MAX_CONNECTIONS", at_least_one)?.unwrap_or(10_000),
             keep_alive_timeout: env.get("KEEP_ALIVE_TIMEOUT", positive)?.unwrap_or(Duration::from_secs(75)),
@@ -259,6 +264,8 @@ pub(super) mod tests {
             truncate_ratio: 0.0,
             latency: Law::NONE,
             cpu_per_request: Law::NONE,
+            warm_up: Duration::ZERO,
+            warm_up_cpu: 0.5,
             max_concurrency: None,
             max_connections: 10_000,
             keep_alive_timeout: Duration::from_secs(75),
@@ -293,6 +300,7 @@ pub(super) mod tests {
             "START_DELAY=5: not a duration such as 200ms or 5s: time unit needed, for example 5sec or 5ms"
         );
         assert_eq!(refusal(&[("ERROR_RATIO", "50")]), "ERROR_RATIO=50: not between 0 and 1");
+        assert_eq!(refusal(&[("WARM_UP_CPU", "2")]), "WARM_UP_CPU=2: not between 0 and 1");
         assert_eq!(refusal(&[("HANG_RATIO", "NaN")]), "HANG_RATIO=NaN: not between 0 and 1");
         assert_eq!(
             refusal(&[("ERROR_RATIO", "0.6"), ("HANG_RATIO", "0.6")]),

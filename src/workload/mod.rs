@@ -17,6 +17,7 @@ mod app;
 mod behaviour;
 mod body;
 pub mod config;
+mod cpu;
 mod drain;
 mod law;
 mod log;

@@ -10,7 +10,6 @@ use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Incoming};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::sleep;
@@ -18,6 +17,7 @@ use tokio::time::sleep;
 use super::app::{App, now};
 use super::behaviour::Fate;
 use super::body::{self, Body, Busy, Held};
+use super::cpu::burn;
 use super::todos::NewTodo;
 
 const POD: HeaderName = HeaderName::from_static("x-pod-name");
@@ -237,18 +237,6 @@ fn query(uri: &Uri, name: &str) -> Option<u64> {
     pairs.into_iter().find(|(key, _)| *key == name)?.1.parse().ok()
 }
 
-/// Uses the processor for this long, as measured by the thread's own clock: waiting for a busy machine does not count.
-fn burn(time: Duration) {
-    let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or(Duration::MAX);
-    if time.is_zero() {
-        return;
-    }
-    let until = used().saturating_add(time);
-    while used() < until {
-        std::hint::spin_loop();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,14 +257,5 @@ mod tests {
         for (method, path, expected) in cases {
             assert_eq!(route(&method, path), expected, "{method} {path}");
         }
-    }
-
-    #[test]
-    fn burning_takes_the_threads_own_time() {
-        let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
-        let before = used();
-        burn(Duration::from_millis(20));
-        let took = used().saturating_sub(before);
-        assert!((20..200).contains(&took.as_millis()), "{took:?}");
     }
 }

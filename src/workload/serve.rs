@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::app::App;
 use super::config::{Config, Drain};
+use super::cpu::warm_up;
 use super::drain::{Signals, close_port, connection};
 use super::log::Log;
 
@@ -63,6 +64,7 @@ pub(super) async fn run(config: Config, log: &Log) -> Result<ExitCode, RunError>
             ExitCode::from(code)
         }
         () = leak(app.config.leak) => ExitCode::SUCCESS,
+        () = warm_up(&app) => ExitCode::SUCCESS,
     };
     // Whatever still runs is cut here, as the end of a process would.
     server.connections.shutdown().await;

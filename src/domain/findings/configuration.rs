@@ -99,20 +99,15 @@ pub(super) fn inflated_by_surge(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> 
     if scaled_by_us || rising {
         return None;
     }
-    let rescales: Vec<(At, &str, u32)> = seen
-        .course
-        .kube_events()
-        .filter(|(at, e)| *at >= changed && &*e.kind == "HorizontalPodAutoscaler" && &*e.reason == "SuccessfulRescale")
-        .filter_map(|(at, e)| Some((*at, &*e.name, size(&e.message)?)))
-        .collect();
     let before = seen.course.rollout.replicas_at(changed)?;
-    let (at, autoscaler, most) = rescales.into_iter().max_by_key(|(_, _, size)| *size).filter(|(_, _, size)| *size > before)?;
+    let (at, autoscaler, most) = rescales(seen, changed).max_by_key(|(_, _, size)| *size).filter(|(_, _, size)| *size > before)?;
     let title = format!(
         "autoscaler inflated by the rollout: from {before} to {} under traffic that did not change",
         plural(most.into(), "replica")
     );
     let found = Found::of("V603", &[], title)
-        .phase(seen.course.phase_at(at))
+        // The new size begins a phase of its own.
+        .phase(seen.course.phase_at(at - Duration::from_micros(1)))
         .seen(format!("HorizontalPodAutoscaler {autoscaler} raised the target {} after the change began", span(at.since(changed))));
     let advice = "let the autoscaler wait before it scales up: what starting pods use is not load";
     let namespace = &seen.course.head().scenario.target.namespace;
@@ -122,8 +117,20 @@ pub(super) fn inflated_by_surge(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> 
         "metadata": {"name": autoscaler, "namespace": namespace},
         "spec": {"behavior": {"scaleUp": {"stabilizationWindowSeconds": STABLE}}},
     });
-    let gain = format!("a rollout costs no {} more", plural(u64::from(most - before), "pod"));
+    let gain = format!("a rollout does not cost {} more", plural(u64::from(most - before), "pod"));
     Some(found.set(advice, "spec.behavior.scaleUp.stabilizationWindowSeconds", patch, gain))
+}
+
+/// What autoscalers did to the Deployment after the change: when, which one, and to which size. The Event does not name what was scaled, so the
+/// Deployment must have been given that size; of the two the one that was seen first tells when.
+fn rescales<'a>(seen: &'a Seen<'_>, changed: At) -> impl Iterator<Item = (At, &'a str, u32)> {
+    let events = seen.course.kube_events();
+    let rescaled = events.filter(|(_, e)| &*e.kind == "HorizontalPodAutoscaler" && &*e.reason == "SuccessfulRescale");
+    rescaled.filter(move |(told, _)| *told >= changed).filter_map(move |(told, e)| {
+        let size = size(&e.message)?;
+        let given = seen.course.rollout.scaled_to(size, changed)?;
+        Some((given.min(*told), &*e.name, size))
+    })
 }
 
 /// `New size: 6; reason: …`

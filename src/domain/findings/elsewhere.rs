@@ -1,5 +1,7 @@
 //! V502 and V503: what is not the rollout's doing.
 
+use std::time::Duration;
+
 use super::found::Found;
 use super::seen::{Open, Seen};
 use crate::domain::display::{count, plural};
@@ -13,16 +15,23 @@ const ONE_IN: u64 = 20;
 /// V503: somebody else changed the Deployment meanwhile.
 pub(super) fn superseded(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> {
     let rollout = &seen.course.rollout;
+    let verdict = seen.course.verdict().filter(|v| v.verdict == VerdictKind::Superseded);
+    let at = verdict.map_or(seen.course.now(), |v| v.at);
     let advice = "run again when nobody else changes the Deployment: what was measured is about more than one change";
-    let found = |title: &str| Found::of("V503", &[], title).phase(seen.course.phase_at(seen.course.now()));
+    // Whatever supersedes it begins a phase of its own.
+    let found = |title: &str| Found::of("V503", &[], title).phase(seen.course.phase_at(at - Duration::from_micros(1)));
     if rollout.is_lost() {
         let found = found("rollout superseded: the Deployment was deleted or replaced while it was being measured");
         return Some(found.advice(advice, "a verdict"));
     }
+    if let Some(verdict) = verdict {
+        let found = found("rollout superseded: the Deployment was given another template than the one that is measured");
+        let found = verdict.reasons.iter().fold(found, |found, reason| found.seen(reason.message.clone()));
+        return Some(found.advice(advice, "a verdict about one change"));
+    }
+    // What was decided before that may rest on it all the same. Who observes has no steps to tell it by.
     if seen.course.head().scenario.observe.is_some() {
-        let other = seen.course.verdict().is_some_and(|v| v.verdict == VerdictKind::Superseded);
-        let found = || found("rollout superseded: the Deployment was given another template than the one that is measured");
-        return other.then(|| found().advice(advice, "a verdict about one change"));
+        return None;
     }
     seen.course.changed()?;
     let sets = rollout.sets();

@@ -240,11 +240,17 @@ fn lying() -> Vec<Event> {
     with(events, templates(|t| t.readiness = Some(probe("tcp"))))
 }
 
+/// The Deployment gets five replicas half a second after all is settled, and an autoscaler says this.
+fn rescaled(message: &str) -> Vec<Event> {
+    let state = deployment(3, 3, 2, 5, [2, 2, 2, 2]);
+    let told = said("HorizontalPodAutoscaler", "by-cpu", "SuccessfulRescale", message);
+    with(healthy(), [(8_000, What::Deployment(Box::new(state))), (8_050, told)])
+}
+
 /// Every cause, in a story in which it is the cause.
 fn stories() -> Vec<(&'static str, Vec<Event>)> {
     let cut = |f: &mut Failure| f.outcome = Outcome::ResetAfterSend;
     let third = ReplicaSetState { images: Vec::new(), ..set("third", 3) };
-    let rescaled = said("HorizontalPodAutoscaler", "backend", "SuccessfulRescale", "New size: 5; reason: cpu above target");
     let rolling = |max_unavailable| Strategy::RollingUpdate { max_surge: 1, max_unavailable };
     vec![
         ("V101", fixtures::breach()),
@@ -268,7 +274,7 @@ fn stories() -> Vec<(&'static str, Vec<Event>)> {
         ("V503", with(healthy(), [(5_000, What::ReplicaSet(Box::new(third)))])),
         ("V601", nobody(rolling(2))),
         ("V602", nobody(Strategy::Recreate)),
-        ("V603", with(healthy(), [(5_000, rescaled)])),
+        ("V603", rescaled("New size: 5; reason: cpu above target")),
         ("V604", stuck_in(&waiting("ImagePullBackOff"))),
     ]
 }
@@ -422,12 +428,37 @@ fn what_failed_before_the_kubelet_told_of_a_restart_is_the_restarts_and_no_keep_
 
 #[test]
 fn an_autoscaler_that_follows_the_traffic_is_not_inflated() {
-    let mut events =
-        with(healthy(), [(5_000, said("HorizontalPodAutoscaler", "backend", "SuccessfulRescale", "New size: 5; reason: x"))]);
+    let mut events = rescaled("New size: 5; reason: x");
     let What::RunStarted(head) = &mut events[0].what else { panic!("a run begins with its head") };
     let lane = head.scenario.traffic.lanes.get_mut("fresh").unwrap();
     lane.profile = vec![crate::domain::scenario::Leg { over: seconds(5), rate: 400.0 }];
     assert_eq!(codes(&events), Vec::<String>::new());
+}
+
+#[test]
+fn an_autoscaler_says_when_it_raised_the_target_and_one_of_another_deployment_says_nothing() {
+    let finding = &found(&rescaled("New size: 5; reason: x"))[0];
+    assert_eq!(finding.title, "autoscaler inflated by the rollout: from 2 to 5 replicas under traffic that did not change");
+    assert_eq!(finding.evidence, ["HorizontalPodAutoscaler by-cpu raised the target 5.5 s after the change began"]);
+    assert_eq!(
+        (finding.phase, &finding.pods[..]),
+        (Some(Phase::Settled), &[][..]),
+        "the phase that it came in, not the one that it began"
+    );
+    assert_eq!(codes(&rescaled("New size: 7; reason: x")), Vec::<String>::new(), "the Deployment was never given that size");
+}
+
+#[test]
+fn whoever_takes_the_change_back_supersedes_the_run_though_there_is_no_further_revision() {
+    let back = vec![
+        (3_500, What::ReplicaSet(Box::new(set(OLD, 3)))),
+        (3_500, What::Deployment(Box::new(deployment(3, 3, 3, 2, [3, 2, 2, 2])))),
+    ];
+    let findings = found(&with(healthy(), back));
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    assert_eq!((&*finding.code, finding.phase), ("V503", Some(Phase::Surging)));
+    let words = "somebody else changed the template while it was being measured: revision";
+    assert!(finding.evidence.len() == 1 && finding.evidence[0].starts_with(words), "{:?}", finding.evidence);
 }
 
 #[test]

@@ -211,6 +211,11 @@ impl Rollout {
         self.replicas.iter().rev().find(|(from, _)| *from <= at).map(|(_, n)| *n)
     }
 
+    /// When it was first asked for so many replicas, from a moment on.
+    pub fn scaled_to(&self, replicas: u32, since: At) -> Option<At> {
+        self.replicas.iter().find(|(at, n)| *at >= since && *n == replicas).map(|(at, _)| *at)
+    }
+
     /// The Deployment as last seen.
     pub const fn target(&self) -> Option<&DeploymentState> {
         self.deployment.as_ref()

@@ -328,7 +328,7 @@ pub struct Expectation {
     /// Labels of reasons that must be among those given: `availability`, `longest_outage`, `stuck`, …
     #[serde(default)]
     pub because: Vec<String>,
-    /// Codes of findings that must be made; with a healthy scenario there must be none.
+    /// Codes of findings that must be made. Who must pass must make no other ones: none when it is healthy, or what it costs beside its users.
     #[serde(default)]
     pub findings: Vec<String>,
 }
