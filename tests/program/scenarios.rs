@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::findings::cured;
+use super::findings::{cured, finding};
 use super::{Ended, Program, turn, verifier};
 
 pub(super) fn run(scenario: &str) -> (Ended, Value) {
@@ -97,6 +97,7 @@ fn a_version_with_errors_is_a_breach_though_kubernetes_calls_it_ready() {
     let revisions = summary["traffic"]["revisions"].as_array().unwrap();
     let bad: Vec<_> = revisions.iter().filter(|r| r["bad"] != 0).map(|r| r["side"].as_str().unwrap()).collect();
     assert_eq!(bad, ["new"], "all errors came from the new version");
+    finding(&summary, "V401", "new");
 }
 
 #[test]
@@ -118,18 +119,21 @@ fn a_version_that_is_slow_is_a_breach_of_the_latency_objective_alone() {
     let _turn = turn();
     let summary = as_expected("slow-new-version", 1, &["p99"]);
     assert_eq!(summary["traffic"]["measured"]["bad"], 0, "slow is not failed");
+    finding(&summary, "V402", "new");
 }
 
 #[test]
 fn an_image_that_does_not_exist_is_a_breach_long_before_the_progress_deadline() {
     let summary = as_expected("bad-image", 1, &["stuck"]);
     assert!(summary["verdict"]["reasons"][0]["message"].as_str().unwrap().contains("ImagePullBackOff"));
+    finding(&summary, "V302", "new");
 }
 
 #[test]
 fn a_version_that_crashes_is_a_breach_long_before_the_progress_deadline() {
     let summary = as_expected("crash-loop", 1, &["stuck"]);
     assert!(summary["verdict"]["reasons"][0]["message"].as_str().unwrap().contains("CrashLoopBackOff"));
+    finding(&summary, "V301", "new");
 }
 
 #[test]
