@@ -39,6 +39,10 @@ pub(super) async fn write(
         if !more {
             return page.last(&status).await;
         }
+        if status.is_done() {
+            // The Event comes first; what else there is to be told comes before the sender goes.
+            continue;
+        }
         if let Err(error) = page.write(&status).await {
             let (Unwritten::Refused(error) | Unwritten::NotNow(error)) = error;
             tracing::warn!(error, "a verification's status is behind");
@@ -187,9 +191,16 @@ mod tests {
         let subject = Subject { key: Key::new("todo", "backend"), uid: "u".into(), policy: PolicySpec::default() };
         let (statuses, told) = watch::channel(None);
         let verdict = Some(VerdictKind::Breach);
-        statuses.send_replace(Some(VerificationStatus { verdict, run_id: "r-1".into(), ..VerificationStatus::begin("t") }));
+        let mut status = VerificationStatus { verdict, run_id: "r-1".into(), ..VerificationStatus::begin("t") };
+        statuses.send_replace(Some(status.clone()));
+        let writing = tokio::spawn(write(Client::new(service, "default"), Clock::start(), subject, None, told));
+        tokio::time::sleep(PAUSE * 3).await;
+        status.interrupt("t");
+        statuses.send_replace(Some(status));
+        // It sees the end before it sees that nothing more is told.
+        tokio::time::sleep(PAUSE * 3).await;
         drop(statuses);
-        write(Client::new(service, "default"), Clock::start(), subject, None, told).await;
+        writing.await.unwrap();
         asked.lock().unwrap().clone()
     }
 

@@ -209,13 +209,18 @@ impl VerificationStatus {
         self.conditions = self.conditions(&before, now);
     }
 
+    /// Its run is over, and nobody is at it any more.
+    pub fn is_done(&self) -> bool {
+        self.phase == DONE
+    }
+
     fn is_breach(&self) -> bool {
         self.verdict == Some(VerdictKind::Breach)
     }
 
     /// No verdict has fallen; or a breach has, and the verifier ended before what `guard` does about it was over.
     pub fn is_open(&self, guard: Guard) -> bool {
-        self.verdict.is_none() || (self.is_breach() && guard != Guard::None && self.phase != DONE)
+        self.verdict.is_none() || (self.is_breach() && guard != Guard::None && !self.is_done())
     }
 
     fn conditions(&self, before: &Self, now: &str) -> Vec<Condition> {
