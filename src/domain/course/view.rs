@@ -101,6 +101,11 @@ impl Course {
         self.phases.iter().rev().find(|(from, _)| *from <= at).map_or(Phase::Baseline, |(_, phase)| *phase)
     }
 
+    /// Which phase it was when something happened that itself may have begun another one.
+    pub fn phase_before(&self, at: At) -> Phase {
+        self.phase_at(at - Duration::from_micros(1))
+    }
+
     /// When each step began and ended.
     pub fn steps(&self) -> impl Iterator<Item = (usize, At, Option<At>)> + '_ {
         self.steps.iter().map(|(step, (began, ended))| (*step, *began, *ended))

@@ -106,8 +106,7 @@ pub(super) fn inflated_by_surge(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> 
         plural(most.into(), "replica")
     );
     let found = Found::of("V603", &[], title)
-        // The new size begins a phase of its own.
-        .phase(seen.course.phase_at(at - Duration::from_micros(1)))
+        .phase(seen.course.phase_before(at))
         .seen(format!("HorizontalPodAutoscaler {autoscaler} raised the target {} after the change began", span(at.since(changed))));
     let advice = "let the autoscaler wait before it scales up: what starting pods use is not load";
     let namespace = &seen.course.head().scenario.target.namespace;

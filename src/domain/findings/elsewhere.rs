@@ -1,7 +1,5 @@
 //! V502 and V503: what is not the rollout's doing.
 
-use std::time::Duration;
-
 use super::found::Found;
 use super::seen::{Open, Seen};
 use crate::domain::display::{count, plural};
@@ -18,8 +16,7 @@ pub(super) fn superseded(seen: &Seen<'_>, _: &Open<'_>) -> Option<Found> {
     let verdict = seen.course.verdict().filter(|v| v.verdict == VerdictKind::Superseded);
     let at = verdict.map_or(seen.course.now(), |v| v.at);
     let advice = "run again when nobody else changes the Deployment: what was measured is about more than one change";
-    // Whatever supersedes it begins a phase of its own.
-    let found = |title: &str| Found::of("V503", &[], title).phase(seen.course.phase_at(at - Duration::from_micros(1)));
+    let found = |title: &str| Found::of("V503", &[], title).phase(seen.course.phase_before(at));
     if rollout.is_lost() {
         let found = found("rollout superseded: the Deployment was deleted or replaced while it was being measured");
         return Some(found.advice(advice, "a verdict"));

@@ -82,10 +82,11 @@ impl Schedule {
 
     /// When the next slots are to be begun.
     pub(crate) fn next_begin(&mut self) -> Option<At> {
-        let due = self.next_due()?;
         // Users ask when they are answered: to let them wait would slow them down.
-        let by_clock = self.users.is_none().then(|| self.pacer.together(self.next_slot(), self.stride.of, GATHER));
-        Some(by_clock.unwrap_or(due))
+        if self.stopped || self.users.is_some() {
+            return self.next_due();
+        }
+        Some(self.pacer.together(self.next_slot(), self.stride.of, GATHER))
     }
 
     /// The next slot begins.

@@ -127,10 +127,13 @@ fn who_asks_a_thread_that_is_gone_is_told_so() {
     let question = Question::new(&LanePlan { timeout: Duration::from_mins(5), ..fresh(&silent.url(), 1.0) }, "test").unwrap();
     block_on(async {
         let asker = Asker::start(Clock::start()).unwrap();
-        let gone = async {
+        let asked = async {
             while silent.accepted() == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
+        };
+        let gone = async {
+            tokio::time::timeout(DEADLINE, asked).await.expect("the request has come");
             asker.end();
         };
         let (under_way, ()) = tokio::join!(asker.ask(&question), gone);
