@@ -231,11 +231,7 @@ impl Course {
     fn advance(&mut self, commands: &mut Vec<Command>) {
         loop {
             let before = self.stage;
-            // A rollout may also complete while the cause of a breach is being watched.
-            let changing = matches!(self.stage, Stage::RollingOut | Stage::Soaking | Stage::Aftermath | Stage::Draining);
-            if changing && !self.is_stopped() && self.deployed.is_none() && self.rollout.is_available() {
-                self.deployed = Some(self.now);
-            }
+            self.note_deployed();
             match self.stage {
                 Stage::Preparing => self.while_preparing(commands),
                 Stage::Baseline => self.while_baseline(),
@@ -256,6 +252,16 @@ impl Course {
                 Stage::Done => commands.push(Command::Finish),
                 _ => {}
             }
+        }
+    }
+
+    /// Remembers when what was asked for was there, and not what somebody else wanted instead. A rollout may also complete while the cause of
+    /// a breach is being watched.
+    fn note_deployed(&mut self) {
+        let changing = matches!(self.stage, Stage::RollingOut | Stage::Soaking | Stage::Aftermath | Stage::Draining);
+        let ours = !self.is_stopped() && self.rollout.superseded().is_none();
+        if changing && ours && self.deployed.is_none() && self.rollout.is_available() {
+            self.deployed = Some(self.now);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::findings::finding;
 use super::gate::{Cluster, is_complete, says};
@@ -99,6 +99,7 @@ fn is_superseded_by(cluster: &Cluster, image: &str) {
     let found = finding(&summary, "V503", "none");
     assert_eq!(found["evidence"], json!([format!("{changed}: revision {} is wanted now", wanted(cluster))]), "{found:#}");
     assert!(["surging", "replacing"].contains(&found["phase"].as_str().unwrap()), "{found:#}");
+    assert_eq!(summary["rollout"]["deployed_after_s"], Value::Null, "what somebody else wanted is not what was to be deployed");
 }
 
 /// The hash of the ReplicaSet that the Deployment wants.

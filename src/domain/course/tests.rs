@@ -269,6 +269,26 @@ fn an_interrupt_aborts_a_deadline_and_a_lost_target_are_inconclusive_and_superse
 }
 
 #[test]
+fn what_somebody_else_went_back_to_is_not_deployed_before_the_news_of_its_replica_set() {
+    let mut run = Run::healthy_in(&SCENARIO.replace("[restart, wait: 500ms, scale: 3]", "[restart]"));
+    run.step_ended(0, 2);
+    run.say(What::ReplicaSet(Box::new(set("new", 2))));
+    run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
+    run.say(What::Pod(Box::new(pod("n1", "new", false, false))));
+    run.traffic(1, 10, 0);
+    // Two watches: the Deployment's tells first that the old pods are the wanted ones again, and all there.
+    run.say(What::Deployment(Box::new(deployment(3, 3, 3, 2, [2, 2, 2, 2]))));
+    let at = |run: &Run| (run.course.phase_at(run.course.now()), run.course.deployed());
+    assert_eq!((run.course.verdict(), at(&run)), (None, (Phase::Surging, None)));
+    run.traffic(1, 10, 0);
+    run.say(What::ReplicaSet(Box::new(set("old", 3))));
+    assert_eq!((run.verdict(), run.course.deployed()), ((VerdictKind::Superseded, vec!["template"]), None));
+    assert_eq!(run.course.phase_before(run.course.now()), Phase::Surging);
+    run.say(What::PodGone(name("uid-n1")));
+    assert_eq!(run.course.deployed(), None, "also not when it is complete");
+}
+
+#[test]
 fn a_run_that_could_not_see_enough_is_inconclusive() {
     let mut run = Run::healthy();
     run.step_ended(0, 2);

@@ -285,10 +285,11 @@ impl Rollout {
         self.pods.values()
     }
 
-    /// Everything that was asked for is there and available, by status at least as new as the change.
+    /// Everything that was asked for is there and available, by status at least as new as the change. Of which template it all is must be
+    /// known: ReplicaSets have a watch of their own, whose news may come later than the Deployment's.
     pub fn is_available(&self) -> bool {
         let Some(d) = &self.deployment else { return false };
-        let fresh = d.observed >= d.generation.max(self.wanted.unwrap_or(0));
+        let fresh = d.observed >= d.generation.max(self.wanted.unwrap_or(0)) && self.current().is_some();
         let s = d.status;
         fresh && s.updated == d.replicas && s.replicas == d.replicas && s.available == d.replicas
     }
