@@ -117,6 +117,37 @@ fn a_rolling_update_goes_through_its_phases() {
 }
 
 #[test]
+fn a_pod_more_is_no_end_of_others_though_it_is_seen_before_more_are_wanted() {
+    let mut r = Rollout::default();
+    r.replica_set(&set("old", 1), at(0));
+    r.replica_set(&set("new", 2), at(0));
+    r.deployment(&deployment(1, 1, 1, 2, [2, 2, 2, 2]), at(0));
+    r.begin();
+    r.wanted(2);
+    r.deployment(&deployment(2, 2, 2, 2, [2, 2, 2, 2]), at(1));
+    for new in ["n1", "n2"] {
+        r.pod(&pod(new, "new", true, false), at(1));
+    }
+    assert_eq!(r.phase(), Phase::Settled);
+    r.pod(&pod("n3", "new", false, false), at(2));
+    assert_eq!(r.phase(), Phase::Settled, "nobody has said yet that three are wanted");
+    r.deployment(&deployment(3, 3, 2, 3, [3, 3, 2, 2]), at(2));
+    assert_eq!(r.phase(), Phase::Replacing);
+    r.pod(&pod("n3", "new", true, false), at(3));
+    r.deployment(&deployment(3, 3, 2, 3, [3, 3, 3, 3]), at(3));
+    assert_eq!(r.phase(), Phase::Settled);
+    // The way back: which of them is to end comes later than that one is.
+    r.deployment(&deployment(4, 4, 2, 2, [2, 2, 2, 2]), at(4));
+    assert_eq!(r.phase(), Phase::Terminating);
+    r.pod(&pod("n3", "new", true, true), at(4));
+    assert_eq!(r.phase(), Phase::Terminating);
+    r.pod_gone(&name("uid-n3"), at(5));
+    assert_eq!(r.phase(), Phase::Settled);
+    r.pod(&pod("stray", "old", false, false), at(6));
+    assert_eq!(r.phase(), Phase::Terminating, "what is left of another version is on its way out");
+}
+
+#[test]
 fn what_cannot_get_better_is_named_with_pod_and_reason_when_patience_ends() {
     let troubled = |c: ContainerState| {
         let mut r = Rollout::default();
