@@ -259,8 +259,8 @@ impl Course {
     /// a breach is being watched.
     fn note_deployed(&mut self) {
         let changing = matches!(self.stage, Stage::RollingOut | Stage::Soaking | Stage::Aftermath | Stage::Draining);
-        let ours = !self.is_stopped() && self.rollout.superseded().is_none();
-        if changing && ours && self.deployed.is_none() && self.rollout.is_available() {
+        let open = changing && self.deployed.is_none() && !self.is_stopped();
+        if open && self.rollout.is_available() && self.rollout.superseded().is_none() {
             self.deployed = Some(self.now);
         }
     }

@@ -86,6 +86,12 @@ impl Run {
         self.say(What::StepEnded(StepEnded { step, generation: Some(generation), error: None }));
     }
 
+    /// The controller has made the new version's first pod.
+    fn surges(&mut self) {
+        self.say(What::ReplicaSet(Box::new(set("new", 2))));
+        self.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
+    }
+
     fn rolled_out(&mut self, generation: i64) {
         self.say(What::ReplicaSet(Box::new(set("new", 2))));
         for new in ["n1", "n2", "n3"] {
@@ -182,8 +188,7 @@ fn a_pass_that_cannot_be_certified_in_time_is_inconclusive_at_once_and_says_what
 fn a_broken_version_is_a_breach_long_before_the_budget_is_spent() {
     let mut run = Run::healthy_in(&SCENARIO.replace("window: 10s", "window: 1m"));
     run.step_ended(0, 2);
-    run.say(What::ReplicaSet(Box::new(set("new", 2))));
-    run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
+    run.surges();
     run.say(What::Pod(Box::new(pod("n1", "new", true, false))));
     for _ in 0..7 {
         run.tenths += 1;
@@ -225,8 +230,7 @@ fn a_breach_is_decided_at_once_measured_on_for_a_while_and_never_taken_back() {
 fn a_rollout_that_cannot_complete_is_a_breach_with_pod_and_reason() {
     let mut run = Run::healthy();
     run.step_ended(0, 2);
-    run.say(What::ReplicaSet(Box::new(set("new", 2))));
-    run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
+    run.surges();
     let waiting = ContainerNow::Waiting { reason: "ImagePullBackOff".into(), message: "no such image".into() };
     let pulling = PodState { containers: vec![container(waiting, 0, None)], ..pod("n1", "new", false, false) };
     run.say(What::Watch(WatchState::Lost));
@@ -272,8 +276,7 @@ fn an_interrupt_aborts_a_deadline_and_a_lost_target_are_inconclusive_and_superse
 fn what_somebody_else_went_back_to_is_not_deployed_before_the_news_of_its_replica_set() {
     let mut run = Run::healthy_in(&SCENARIO.replace("[restart, wait: 500ms, scale: 3]", "[restart]"));
     run.step_ended(0, 2);
-    run.say(What::ReplicaSet(Box::new(set("new", 2))));
-    run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
+    run.surges();
     run.say(What::Pod(Box::new(pod("n1", "new", false, false))));
     run.traffic(1, 10, 0);
     // Two watches: the Deployment's tells first that the old pods are the wanted ones again, and all there.

@@ -298,15 +298,12 @@ impl Rollout {
     /// that it speaks of. A pod too many that is not ready is one that the Deployment is about to tell of: more are wanted from then on only.
     pub fn is_settled(&self) -> bool {
         let (Some(target), Some(current)) = (&self.deployment, self.current()) else { return false };
-        let (wanted, mut count, mut ready) = (target.replicas, 0, 0);
-        for pod in self.pods.values().filter(|pod| !pod.is_over()) {
-            if !pod.is_active() || pod.state.revision != current.hash {
-                return false;
-            }
-            count += 1;
-            ready += u32::from(pod.state.ready);
-        }
-        self.is_available() && count >= wanted && ready <= wanted
+        let wanted = target.replicas as usize;
+        let mut pods = self.pods.values().filter(|pod| !pod.is_over());
+        self.is_available()
+            && pods.clone().count() >= wanted
+            && pods.all(|pod| pod.is_active() && pod.state.revision == current.hash)
+            && self.ready_pods(&current.hash) <= wanted
     }
 
     /// Which part of the rollout this is.

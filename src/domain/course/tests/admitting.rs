@@ -51,8 +51,7 @@ fn at_the_gate() -> Run {
     run.say(What::EndpointSlice(Box::new(listing(&[name("n1")]))));
     run.traffic(10, 10, 0);
     run.step_ended(0, 2);
-    run.say(What::ReplicaSet(Box::new(set("new", 2))));
-    run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
+    run.surges();
     assert_eq!(run.course.newcomers(), []);
     run.say(What::Pod(Box::new(newcomer("n1"))));
     let asked: Vec<_> = run.course.newcomers().into_iter().map(|t| t.pod).collect();

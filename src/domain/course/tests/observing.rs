@@ -35,8 +35,7 @@ fn watching(wait: bool, baseline: &str, under_way: bool) -> Run {
 }
 
 fn begins(run: &mut Run) {
-    run.say(What::ReplicaSet(Box::new(set("new", 2))));
-    run.say(What::Deployment(Box::new(deployment(2, 2, 2, 2, [3, 1, 2, 2]))));
+    run.surges();
     run.say(What::Pod(Box::new(pod("n1", "new", false, false))));
 }
 
